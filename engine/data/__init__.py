@@ -1,0 +1,1 @@
+"""Labels, chips, splits and data sets."""

@@ -1,0 +1,1 @@
+"""Rasters, windows, grids and vector files; the only place that opens them."""

@@ -1,0 +1,1 @@
+"""Merging of overlapping tiles; no torch."""

@@ -1,0 +1,1 @@
+"""One module per job: ``run_<job>(job, report, cancelled)``."""

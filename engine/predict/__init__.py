@@ -1,0 +1,1 @@
+"""Tiles in, scores or instances out."""

@@ -1,0 +1,1 @@
+"""Class rasters to polygons; no torch."""

@@ -1,0 +1,1 @@
+"""Model zoo: cards and folders of models, readable without torch (light)."""
