@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from hashlib import sha256
-from typing import Any, Dict, Mapping, Optional, Tuple, Type, TypeVar
+from math import isfinite
+from typing import (
+    Any,
+    Dict,
+    Mapping,
+    Optional,
+    Tuple,
+    Type,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from .errors import JobError
 
@@ -19,7 +32,7 @@ class Job:
 
     @classmethod
     def from_dict(cls: Type[JobType], record: Mapping[str, Any]) -> JobType:
-        """Build a job from a mapping; lists become tuples.
+        """Build a job from a mapping; lists become tuples, whole numbers floats where needed.
 
         Raises:
             JobError: If a field is unknown, missing or of the wrong kind.
@@ -33,8 +46,8 @@ class Job:
         for name, f in known.items():
             if f.default is MISSING and f.default_factory is MISSING and name not in record:
                 raise JobError(f"job field {name!r} is missing", f"set {name!r}")
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
-        job = cls(**values)
+        kinds = get_type_hints(cls)
+        job = cls(**{name: _value(name, value, kinds[name]) for name, value in record.items()})
         job.check()
         return job
 
@@ -52,6 +65,49 @@ class Job:
         return sha256(text.encode("utf-8")).hexdigest()
 
 
+_KIND_WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+
+
+def _words(kind: Any) -> str:
+    """Return the kind of a field in words."""
+    if get_origin(kind) is Union:
+        return " or ".join(_words(k) for k in get_args(kind) if k is not type(None))
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        count = "" if Ellipsis in kinds else f"{len(kinds)} values, "
+        return f"a list ({count}each {_words(kinds[0])})"
+    return _KIND_WORDS.get(kind, str(kind))
+
+
+def _convert(value: Any, kind: Any) -> Any:
+    """Return the value as this kind; TypeError if it is another one."""
+    if get_origin(kind) is Union:
+        if value is None and type(None) in get_args(kind):
+            return None
+        return _convert(value, next(k for k in get_args(kind) if k is not type(None)))
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        if not isinstance(value, (list, tuple)):
+            raise TypeError
+        if Ellipsis not in kinds and len(value) != len(kinds):
+            raise TypeError
+        return tuple(_convert(item, kinds[0]) for item in value)
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError
+    return value
+
+
+def _value(name: str, value: Any, kind: Any) -> Any:
+    try:
+        return _convert(value, kind)
+    except (TypeError, OverflowError):
+        raise JobError(
+            f"job field {name!r} is {value!r}", f"{name} must be {_words(kind)}"
+        ) from None
+
+
 def _in_range(name: str, value: Optional[float], low: float, high: float) -> None:
     if value is None:
         return
@@ -59,6 +115,19 @@ def _in_range(name: str, value: Optional[float], low: float, high: float) -> Non
         raise JobError(f"{name} is {value!r}, which is not a number", f"give a number for {name}")
     if not low <= value <= high:
         raise JobError(f"{name} is {value}", f"choose a value between {low:g} and {high:g}")
+
+
+def _check_extent(extent: Tuple[float, ...]) -> None:
+    if len(extent) != 4:
+        raise JobError(f"extent has {len(extent)} numbers", "give x_min,y_min,x_max,y_max")
+    shown = ", ".join(f"{value:.15g}" for value in extent)
+    if not all(isfinite(value) for value in extent):
+        raise JobError(f"extent {shown} has a number that is not finite", "correct the extent")
+    if not (extent[0] < extent[2] and extent[1] < extent[3]):
+        raise JobError(
+            f"extent {shown} has no area",
+            "give x_min,y_min,x_max,y_max with x_min < x_max and y_min < y_max",
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +138,8 @@ class SegmentJob(Job):
         raster: GDAL source of the raster (a path or a GDAL name such as ``/vsicurl/...``).
         model: Id of a model in the zoo, or the path of a model folder.
         output: GeoPackage to write, ``*.gpkg``.
+        crs: CRS of the raster as WKT2 or ``EPSG:n``, for a file that has none; empty means
+            the file's own.
         extent: ``(x_min, y_min, x_max, y_max)`` in the raster's CRS, or in ``extent_crs``.
         extent_crs: CRS of ``extent`` as WKT2 or ``EPSG:n``; empty means the raster's.
         aoi: Vector file whose polygons mask the result; empty means none.
@@ -95,6 +166,7 @@ class SegmentJob(Job):
     raster: str
     model: str
     output: str
+    crs: str = ""
     extent: Optional[Tuple[float, float, float, float]] = None
     extent_crs: str = ""
     aoi: str = ""
@@ -146,17 +218,96 @@ class SegmentJob(Job):
             raise JobError(f"bands {list(self.bands)} has a number below 1", "bands count from 1")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise JobError(f"precision {self.precision!r} is unknown", "auto, fp32 or bf16")
-        if self.extent is not None and len(self.extent) != 4:
-            raise JobError(f"extent has {len(self.extent)} numbers", "give x_min,y_min,x_max,y_max")
+        if self.extent is not None:
+            _check_extent(self.extent)
 
     def identity(self) -> "SegmentJob":
         """Return the job without the fields that do not change the result (resume, overwrite)."""
-        record = self.to_dict()
-        record.update(resume=False, overwrite=False)
-        return SegmentJob.from_dict(record)
+        return replace(self, resume=False, overwrite=False)
 
 
-JOBS: Dict[str, Type[Job]] = {"segment": SegmentJob}
+@dataclass(frozen=True)
+class ReplayJob(Job):
+    """Run the job of an earlier result again.
+
+    Attributes:
+        run: A ``run.json``, a run folder, or a GeoPackage with a table ``rs_segment_runs``.
+        run_id: Which run of a GeoPackage; empty means the latest.
+        output: GeoPackage to write; empty means the path of the earlier run.
+        overwrite: Whether existing outputs may be replaced.
+    """
+
+    run: str
+    run_id: str = ""
+    output: str = ""
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class DoctorJob(Job):
+    """Look whether the environment is sound.
+
+    Attributes:
+        folder: Folder whose free space is looked at; empty means the current one.
+    """
+
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class CheckModelJob(Job):
+    """Check a model: card, files, hash, network and one forward pass.
+
+    Attributes:
+        model: Id of a model in the zoo, or the path of a model folder or zip.
+    """
+
+    model: str
+
+
+@dataclass(frozen=True)
+class ImportModelJob(Job):
+    """Copy a model into the user's zoo after checking it.
+
+    Attributes:
+        source: Model folder, or zip of one.
+        overwrite: Whether a user's model with the same id may be replaced.
+    """
+
+    source: str
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class ExportModelJob(Job):
+    """Write a model as a folder or a zip that another installation imports.
+
+    Attributes:
+        model: Id of a model in the zoo, or the path of a model folder.
+        output: Folder or zip to write.
+        format: ``folder`` or ``zip``.
+        overwrite: Whether an existing output may be replaced.
+    """
+
+    model: str
+    output: str
+    format: str = "zip"
+    overwrite: bool = False
+
+    def check(self) -> None:
+        """Raise JobError if the format is unknown."""
+        if self.format not in ("folder", "zip"):
+            raise JobError(f"format {self.format!r} is unknown", "folder or zip")
+
+
+JOBS: Dict[str, Type[Job]] = {
+    "segment": SegmentJob,
+    "replay": ReplayJob,
+    "doctor": DoctorJob,
+    "check_model": CheckModelJob,
+    "import_model": ImportModelJob,
+    "export_model": ExportModelJob,
+}
 
 
 def job_from_dict(name: str, record: Mapping[str, Any]) -> Job:

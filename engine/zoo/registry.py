@@ -58,7 +58,9 @@ def list_models(folders: Optional[Sequence[Tuple[Path, str]]] = None) -> List[Mo
     for root, origin in zoo_folders() if folders is None else folders:
         if not root.is_dir():
             continue
-        for folder in sorted(p for p in root.iterdir() if (p / CARD_NAME).is_file()):
+        for folder in sorted(root.iterdir()):
+            if folder.name.startswith(".") or not (folder / CARD_NAME).is_file():
+                continue
             entry = _entry(folder, origin)
             found.setdefault(entry.id, entry)
     return [found[key] for key in sorted(found)]
