@@ -1,0 +1,224 @@
+"""A run is a folder: its job, a journal of finished strips, and its temporary files.
+
+The folder lies beside the output, so that finished files can be renamed into place. A strip
+is written, synced and renamed before its line goes into the journal; a torn last line or a
+damaged strip is simply computed again.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DiskError, JobError
+from ..predict.strips import PanelStrip
+
+JOB_FILE = "job.json"
+JOURNAL_FILE = "journal.jsonl"
+LOCK_FILE = "lock"
+_HEADER = struct.Struct("<4sIIII")
+_MAGIC = b"RSS1"
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into a DiskError that names the path and the way out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC or error.errno == errno.EDQUOT:
+            hint = "free some space, or choose an output on another disk, then run again"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            hint = "choose a folder that you may write to"
+        else:
+            hint = "check the folder, or choose another output"
+        reason = error.strerror or str(error)
+        raise DiskError(f"cannot write {path}: {reason}", hint) from None
+
+
+def run_folder_for(output: Path) -> Path:
+    """Return the run folder of an output: a hidden folder beside it."""
+    return output.parent / f".{output.name}.run"
+
+
+class RunFolder:
+    """The folder of one run; use as a context manager, it holds the lock.
+
+    Args:
+        path: The folder; created if it is not there.
+        record: The identity of the run (plain JSON values); a resumed run must have the same.
+        resume: Whether to keep the strips of an earlier run with the same identity.
+
+    Raises:
+        JobError: If another process uses the folder, or the earlier run was another one.
+        DiskError: If the folder cannot be written.
+    """
+
+    def __init__(self, path: Path, record: dict[str, Any], *, resume: bool) -> None:
+        self.path = path
+        self._finished: dict[tuple[int, int], str] = {}
+        with disk_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(path / LOCK_FILE)
+        try:
+            self._open(record, resume=resume)
+        except BaseException:
+            self._unlock()
+            raise
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._unlock()
+
+    def _unlock(self) -> None:
+        os.close(self._lock)
+
+    def _open(self, record: dict[str, Any], *, resume: bool) -> None:
+        job_file = self.path / JOB_FILE
+        earlier = _read_json(job_file)
+        if resume and earlier is not None:
+            if earlier != record:
+                changed = [k for k in record if earlier.get(k) != record[k]] or ["version"]
+                raise JobError(
+                    f"the interrupted run in {self.path} had another {changed[0]}",
+                    "repeat the first call exactly, or run without resume to start anew",
+                )
+            self._read_journal()
+            return
+        with disk_errors(self.path):
+            for item in self.path.iterdir():
+                if item.name != LOCK_FILE:
+                    shutil.rmtree(item) if item.is_dir() else item.unlink()
+            (self.path / "strips").mkdir()
+            _write_synced(job_file, json.dumps(record, indent=2).encode("utf-8"))
+
+    def _read_journal(self) -> None:
+        try:
+            lines = (self.path / JOURNAL_FILE).read_text(encoding="utf-8").split("\n")
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                self._finished[entry["panel"], entry["row"]] = str(entry["file"])
+            except (ValueError, KeyError, TypeError):
+                continue
+        for key, name in list(self._finished.items()):
+            if not (self.path / "strips" / Path(name).name).is_file():
+                del self._finished[key]
+
+    def first_missing(self, panel: int, rows: int) -> int:
+        """Return the first row of tiles of a panel whose strip is not finished."""
+        return next((r for r in range(rows) if (panel, r) not in self._finished), rows)
+
+    def save(self, strip: PanelStrip) -> None:
+        """Write a strip durably and note it in the journal."""
+        name = f"p{strip.panel:04d}_r{strip.row_index:08d}.strip"
+        path = self.path / "strips" / name
+        with disk_errors(path):
+            _write_synced(path, _encode(strip))
+            line = json.dumps({"panel": strip.panel, "row": strip.row_index, "file": name})
+            with (self.path / JOURNAL_FILE).open("a", encoding="utf-8") as journal:
+                journal.write("\n" + line)
+                journal.flush()
+                os.fsync(journal.fileno())
+        self._finished[strip.panel, strip.row_index] = name
+
+    def load(self, panel: int, row: int) -> PanelStrip:
+        """Read a finished strip.
+
+        Raises:
+            DiskError: If it is missing or damaged.
+        """
+        path = self.path / "strips" / self._finished[panel, row]
+        with disk_errors(path):
+            data = path.read_bytes()
+        strip = _decode(data, panel, row)
+        if strip is None:
+            raise DiskError(f"strip {path} is damaged", "run again without resume")
+        return strip
+
+    def drop_damaged(self) -> None:
+        """Forget finished strips that cannot be read, so that they are computed again."""
+        for (panel, row), name in list(self._finished.items()):
+            if _decode((self.path / "strips" / name).read_bytes(), panel, row) is None:
+                del self._finished[panel, row]
+
+    def remove(self) -> None:
+        """Delete the folder after a run that ended well."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    """Write a file so that it is whole under its name, or not there at all."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _lock(path: Path) -> int:
+    """Take the folder's lock, which the system gives back when the process ends."""
+    with disk_errors(path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise JobError(
+            f"another run is writing {path.parent}", "wait for it, or choose another output"
+        ) from None
+    return handle
+
+
+def _encode(strip: PanelStrip) -> bytes:
+    labels = zlib.compress(strip.labels.tobytes(), 1)
+    scores = zlib.compress(strip.scores.tobytes(), 1)
+    header = _HEADER.pack(_MAGIC, *strip.labels.shape, len(labels), zlib.crc32(labels + scores))
+    return header + labels + scores
+
+
+def _decode(data: bytes, panel: int, row: int) -> PanelStrip | None:
+    """Return the strip, or None if the bytes are not those that were written."""
+    if len(data) < _HEADER.size or data[:4] != _MAGIC:
+        return None
+    _, height, width, labels_bytes, crc = _HEADER.unpack(data[: _HEADER.size])
+    body = data[_HEADER.size :]
+    if zlib.crc32(body) != crc:
+        return None
+    parts = (body[:labels_bytes], body[labels_bytes:])
+    labels, scores = (_array(zlib.decompress(part), (height, width)) for part in parts)
+    return PanelStrip(panel, row, labels, scores)
+
+
+def _array(data: bytes, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8).reshape(shape)

@@ -1,0 +1,205 @@
+"""Segment a raster: tiles through a network, strips to rasters and polygons, all or nothing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import EngineError
+from ..geo.vector import read_runs
+from ..jobs import SegmentJob
+from ..merge.scores import LabelRule
+from ..predict.semantic import SemanticPredictor, warm_network
+from ..predict.strips import TileCounts, TileLoop
+from ..protocol import IsCancelled, Log, Progress, Report, Result
+from .run_folder import RunFolder, disk_errors, run_folder_for
+from .segment_output import (
+    ClassCounts,
+    StripReader,
+    add_manifest,
+    class_table,
+    manifest,
+    publish,
+    write_rasters,
+    write_vector,
+)
+from .segment_setup import MaskedRows, SegmentSetup, prepare
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A prepared run with its folder and its listeners."""
+
+    setup: SegmentSetup
+    folder: RunFolder
+    report: Report
+    cancelled: IsCancelled
+
+
+def run_segment(job: SegmentJob, report: Report, cancelled: IsCancelled) -> Result:
+    """Segment one raster with one semantic model.
+
+    Outputs get their final names only when all of them are whole. An interrupted run leaves
+    its folder beside the output, from which the same job with ``resume`` goes on.
+
+    Args:
+        job: What to do.
+        report: Called with progress and log events.
+        cancelled: Asked before each batch and each strip.
+
+    Returns:
+        The result: ``outputs`` (``output``, ``class_raster``, ``score_raster``), ``counts``
+        (``features``, ``tiles``, ``tiles_skipped``) and ``details``.
+
+    Raises:
+        EngineError: If something is wrong that the user can mend.
+        JobCancelled: If ``cancelled`` returned True.
+    """
+    started, clock = time.time(), time.monotonic()
+    setup = prepare(job)
+    for warning in setup.warnings:
+        report(Log(warning, "warning"))
+    if job.resume and (done := _finished_before(setup)):
+        report(Log(f"{setup.outputs.vector} holds this run already, nothing to do"))
+        return done
+    with RunFolder(
+        run_folder_for(setup.outputs.vector), setup.identity(), resume=job.resume
+    ) as folder:
+        run = _Run(setup, folder, report, cancelled)
+        tiles = _predict(run)
+        counts = _write(run, tiles, started, clock)
+        folder.remove()
+    return _result(setup, counts, tiles, time.monotonic() - clock)
+
+
+def _predict(run: _Run) -> TileCounts:
+    """Compute the strips that are not finished yet."""
+    setup, folder, plan = run.setup, run.folder, run.setup.plan
+    folder.drop_damaged()
+    counts = TileCounts()
+    first_rows = [folder.first_missing(p.index, len(plan.row_starts)) for p in plan.panels]
+    total = sum(
+        (len(plan.row_starts) - plan.first_row_for(first)) * len(panel.tile_starts)
+        for panel, first in zip(plan.panels, first_rows, strict=True)
+        if first < len(plan.row_starts)
+    )
+    if total == 0:
+        return counts
+    if total < plan.tiles:
+        run.report(Log(f"continuing an interrupted run, {total} of {plan.tiles} tiles to go"))
+    run.report(Progress("predict", 0, total, "tiles"))
+    predictor = SemanticPredictor(
+        warm_network(setup.entry, setup.backend), setup.backend, tta=setup.job.tta
+    )
+    with setup.open_reader() as reader:
+        loop = _tile_loop(run, MaskedRows(reader, setup.aoi), predictor, total)
+        for panel, first in zip(plan.panels, first_rows, strict=True):
+            if first < len(plan.row_starts):
+                for strip in loop.run_panel(panel, first, counts):
+                    folder.save(strip)
+    return counts
+
+
+def _tile_loop(
+    run: _Run, source: MaskedRows, predictor: SemanticPredictor, total: int
+) -> TileLoop:
+    card, job = run.setup.card, run.setup.job
+
+    def on_tiles(counts: TileCounts) -> None:
+        run.report(Progress("predict", counts.done + counts.skipped, total, "tiles"))
+
+    background = tuple(c.id for c in card.classes if c.background)
+    threshold = card.score_threshold if job.score < 0 else job.score
+    return TileLoop(
+        source=source,
+        plan=run.setup.plan,
+        bands=card.bands,
+        classes=max(2, len(card.classes)),
+        rule=LabelRule(background, threshold),
+        predict=predictor,
+        batch=run.setup.backend.batch,
+        cancelled=run.cancelled,
+        on_tiles=on_tiles,
+    )
+
+
+def _write(run: _Run, tiles: TileCounts, started: float, clock: float) -> ClassCounts:
+    """Write all outputs under partial names, then give them their final ones."""
+    setup = run.setup
+    reader = StripReader(setup, run.folder, run.report, run.cancelled)
+    partials = {path: _partial(path) for path in setup.outputs.all()}
+    try:
+        write_rasters(setup, reader, _partial)
+        counts = write_vector(setup, reader, partials[setup.outputs.vector])
+        record = manifest(
+            setup, counts, (tiles.done, tiles.skipped), (started, time.monotonic() - clock)
+        )
+        add_manifest(partials[setup.outputs.vector], record)
+        publish(partials)
+    finally:
+        for partial in partials.values():
+            _remove_partial(partial)
+    return counts
+
+
+def _partial(path: Path) -> Path:
+    """Return the name under which an output is written until it is whole."""
+    return path.with_name(f".{path.stem}.partial{path.suffix}")
+
+
+def _remove_partial(partial: Path) -> None:
+    with disk_errors(partial):
+        for path in partial.parent.glob(f"{partial.name}*"):
+            path.unlink(missing_ok=True)
+
+
+def _finished_before(setup: SegmentSetup) -> Result | None:
+    """Return the result of this very run if the outputs hold it already."""
+    if run_folder_for(setup.outputs.vector).exists():
+        return None
+    if not all(path.is_file() for path in setup.outputs.all()):
+        return None
+    try:
+        records = [r for r in read_runs(setup.outputs.vector) if r.get("run_id") == setup.run_id]
+    except EngineError:
+        return None
+    if not records:
+        return None
+    record = records[-1]
+    counts = {
+        "features": int(record["features"]),
+        "tiles": int(record["tiles"]["run"]),
+        "tiles_skipped": int(record["tiles"]["skipped"]),
+    }
+    return Result(_paths(setup), counts, 0.0, {"run_id": setup.run_id, "finished_before": True})
+
+
+def _paths(setup: SegmentSetup) -> dict[str, str]:
+    outputs = setup.outputs
+    named = {
+        "output": outputs.vector,
+        "class_raster": outputs.class_raster,
+        "score_raster": outputs.score_raster,
+    }
+    return {name: str(path) for name, path in named.items() if path is not None}
+
+
+def _result(setup: SegmentSetup, counts: ClassCounts, tiles: TileCounts, seconds: float) -> Result:
+    return Result(
+        outputs=_paths(setup),
+        counts={
+            "features": counts.total,
+            "tiles": tiles.done,
+            "tiles_skipped": tiles.skipped,
+        },
+        seconds=round(seconds, 3),
+        details={
+            "run_id": setup.run_id,
+            "classes": class_table(setup, counts),
+            "warnings": setup.warnings,
+            "device": setup.backend.device,
+            "precision": setup.backend.precision,
+            "pixels": setup.grid.height * setup.grid.width,
+        },
+    )

@@ -1,0 +1,226 @@
+"""From finished strips to files: class raster, score raster, polygons, manifest."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import __version__
+from ..errors import DiskError, JobCancelled
+from ..geo.raster import RasterWriter
+from ..geo.style import class_layer_qml
+from ..geo.vector import LayerSpec, write_features, write_run, write_style
+from ..merge.scores import NODATA_LABEL, SCORE_SCALE
+from ..protocol import IsCancelled, Progress, Report
+from ..vectorize.stream import FeatureBatch, Strip, VectorOptions, vectorize
+from .run_folder import RunFolder
+from .segment_setup import SegmentSetup
+
+LAYER_NAME = "classes"
+
+
+@dataclass
+class ClassCounts:
+    """Polygons and their area by class id."""
+
+    count: dict[int, int] = field(default_factory=dict)
+    area_m2: dict[int, float] = field(default_factory=dict)
+
+    def add(self, batch: FeatureBatch) -> None:
+        """Add the polygons of a batch."""
+        for class_id in np.unique(batch.class_id).tolist():
+            chosen = batch.class_id == class_id
+            self.count[class_id] = self.count.get(class_id, 0) + int(chosen.sum())
+            area_m2 = float(batch.area_m2[chosen].sum())
+            self.area_m2[class_id] = self.area_m2.get(class_id, 0.0) + area_m2
+
+    @property
+    def total(self) -> int:
+        """Number of polygons of all classes."""
+        return sum(self.count.values())
+
+
+class StripReader:
+    """Reads the finished strips of a run from the top, all panels side by side."""
+
+    def __init__(
+        self, setup: SegmentSetup, folder: RunFolder, report: Report, cancelled: IsCancelled
+    ) -> None:
+        self._setup = setup
+        self._folder = folder
+        self._report = report
+        self._cancelled = cancelled
+
+    def strips(self, stage: str) -> Iterator[Strip]:
+        """Yield full-width strips and report the rows that are done."""
+        plan = self._setup.plan
+        for index in range(len(plan.row_starts)):
+            if self._cancelled():
+                raise JobCancelled
+            parts = [self._folder.load(panel.index, index) for panel in plan.panels]
+            labels, scores = parts[0].labels, parts[0].scores
+            if len(parts) > 1:
+                labels = np.concatenate([p.labels for p in parts], axis=1)
+                scores = np.concatenate([p.scores for p in parts], axis=1)
+            row_start, row_stop = plan.strip_rows(index)
+            yield Strip(row_start, labels, scores)
+            self._report(Progress(stage, row_stop, plan.height, "rows"))
+
+
+def write_rasters(setup: SegmentSetup, reader: StripReader, partial: Callable[[Path], Path]) -> None:
+    """Write the wanted rasters under their partial names.
+
+    Raises:
+        DiskError: If a raster cannot be written.
+    """
+    outputs = setup.outputs
+    if outputs.class_raster is None and outputs.score_raster is None:
+        return
+    classes = setup.card.classes
+    tags = {"RS_SEGMENT_MODEL": setup.card.id, "RS_SEGMENT_RUN": setup.run_id}
+    writers: list[tuple[RasterWriter, str]] = []
+    try:
+        if outputs.class_raster is not None:
+            path = partial(outputs.class_raster)
+            colors = {c.id: c.color for c in classes}
+            names = {c.id: c.name for c in classes}
+            writer = RasterWriter(
+                path, setup.grid, nodata=NODATA_LABEL, colors=colors, names=names,
+                description="class", tags=tags,
+            )
+            writers.append((writer, "labels"))
+        if outputs.score_raster is not None:
+            path = partial(outputs.score_raster)
+            writer = RasterWriter(
+                path, setup.grid, nodata=NODATA_LABEL, description="score", tags=tags,
+                scale=1 / SCORE_SCALE, resampling="average",
+            )
+            writers.append((writer, "scores"))
+        for strip in reader.strips("raster"):
+            for writer, name in writers:
+                writer.write_rows(getattr(strip, name))
+    finally:
+        for writer, _ in writers:
+            writer.close()
+
+
+def write_vector(setup: SegmentSetup, reader: StripReader, path: Path) -> ClassCounts:
+    """Write the polygons with their style into a new GeoPackage.
+
+    Raises:
+        DiskError: If the file cannot be written.
+    """
+    card, job = setup.card, setup.job
+    counts = ClassCounts()
+
+    def batches() -> Iterator[FeatureBatch]:
+        options = VectorOptions(job.min_area_m2, job.simplify_m, job.square)
+        wanted = [c.id for c in card.classes if not c.background]
+        found = vectorize(lambda: reader.strips("vectorize"), setup.grid, wanted, options)
+        for batch in found:
+            counts.add(batch)
+            yield batch
+
+    spec = LayerSpec(
+        name=LAYER_NAME,
+        crs_wkt=setup.grid.crs_wkt,
+        class_names={c.id: c.name for c in card.classes},
+        model_id=card.id,
+        run_id=setup.run_id,
+    )
+    write_features(path, batches(), spec)
+    visible = [c for c in card.classes if not c.background]
+    write_style(path, LAYER_NAME, class_layer_qml(visible), name=card.title)
+    return counts
+
+
+def manifest(
+    setup: SegmentSetup, counts: ClassCounts, tiles: tuple[int, int], times: tuple[float, float]
+) -> dict[str, Any]:
+    """Return the run manifest: what went in, what came out, and how to do it again.
+
+    Args:
+        setup: The run.
+        counts: Polygons by class.
+        tiles: Tiles run and tiles skipped.
+        times: Start (seconds since 1970, UTC) and duration in seconds.
+    """
+    card, grid, plan = setup.card, setup.grid, setup.plan
+    started = datetime.fromtimestamp(times[0], tz=timezone.utc)
+    return {
+        "run_id": setup.run_id,
+        "job_name": "segment",
+        "job": setup.job.identity().to_dict(),
+        "engine_version": __version__,
+        "model_id": card.id,
+        "model_sha256": card.weights.sha256 if card.weights else "",
+        "raster_fingerprint": setup.raster_fingerprint,
+        "bands": list(setup.bands),
+        "grid": {
+            "height": grid.height,
+            "width": grid.width,
+            "transform": list(grid.transform)[:6],
+            "gsd_m": grid.gsd_m,
+            "resampled": setup.shape_px is not None,
+        },
+        "tiles": {
+            "tile_px": list(plan.tile_px),
+            "overlap_px": plan.overlap_px,
+            "run": tiles[0],
+            "skipped": tiles[1],
+        },
+        "device": setup.backend.device,
+        "precision": setup.backend.precision,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "classes": class_table(setup, counts),
+        "features": counts.total,
+        "warnings": setup.warnings,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(times[1], 3),
+    }
+
+
+def class_table(setup: SegmentSetup, counts: ClassCounts) -> dict[str, dict[str, float]]:
+    """Return polygons and area in m² by class name, for the classes that become polygons."""
+    return {
+        c.name: {
+            "count": counts.count.get(c.id, 0),
+            "area_m2": round(counts.area_m2.get(c.id, 0.0), 3),
+        }
+        for c in setup.card.classes
+        if not c.background
+    }
+
+
+def add_manifest(path: Path, record: dict[str, Any]) -> None:
+    """Write the manifest into the finished GeoPackage."""
+    write_run(path, record)
+
+
+def publish(partials: dict[Path, Path]) -> None:
+    """Give finished files their final names, replacing what stands there.
+
+    A GeoPackage that is open elsewhere leaves SQLite side files; they belong to the old file
+    and are removed, since SQLite would apply them to the new one.
+
+    Raises:
+        DiskError: If a file cannot be replaced.
+    """
+    for target, partial in partials.items():
+        try:
+            for suffix in ("-wal", "-shm", "-journal"):
+                target.with_name(target.name + suffix).unlink(missing_ok=True)
+            partial.replace(target)
+        except OSError as error:
+            raise DiskError(
+                f"cannot replace {target}: {error.strerror or error}",
+                "remove the layer from QGIS or close the program that uses it, then run again "
+                "with resume",
+            ) from None

@@ -1,0 +1,261 @@
+"""Everything that is settled before the first tile: model, raster, grid, plan, outputs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..errors import DiskError, JobError, ModelError, RasterError
+from ..geo.aoi import AoiMask
+from ..geo.bands import choose_bands
+from ..geo.extent import extent_window, intersect
+from ..geo.grid import Grid, crs_to_wkt
+from ..geo.raster import RasterReader
+from ..geo.resolution import check_dtype, plan_resolution
+from ..geo.windows import Window
+from ..jobs import SegmentJob
+from ..predict.backend import Backend, choose_backend
+from ..predict.plan import TilePlan, plan_tiles
+from ..zoo.card import ModelCard
+from ..zoo.registry import ModelEntry, file_sha256, find_model
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Final paths of a run; None where an output is not wanted."""
+
+    vector: Path
+    class_raster: Path | None
+    score_raster: Path | None
+
+    def all(self) -> list[Path]:
+        """Return the wanted outputs, the vector layer last."""
+        return [p for p in (self.class_raster, self.score_raster, self.vector) if p is not None]
+
+
+@dataclass(frozen=True)
+class SegmentSetup:
+    """A segment job made concrete.
+
+    Attributes:
+        job: The job.
+        entry: The model folder.
+        card: Its card.
+        outputs: Absolute paths of the outputs.
+        window: Part of the source raster that is read, in source pixels.
+        shape_px: Size to which the window is resampled on reading, None for its own.
+        grid: Grid of the results.
+        bands: Raster band numbers, one per model band.
+        aoi: Mask of the area of interest on ``grid``, None for all of it.
+        plan: The plan of tiles.
+        backend: Device, precision and batch size.
+        raster_fingerprint: Identifies the raster's content.
+        run_id: Identifies what the results depend on: equal inputs give an equal id.
+        warnings: What the user should know.
+    """
+
+    job: SegmentJob
+    entry: ModelEntry
+    card: ModelCard
+    outputs: Outputs
+    window: Window
+    shape_px: tuple[int, int] | None
+    grid: Grid
+    bands: tuple[int, ...]
+    aoi: AoiMask | None
+    plan: TilePlan
+    backend: Backend
+    raster_fingerprint: str
+    run_id: str
+    warnings: list[str] = field(default_factory=list)
+
+    def open_reader(self) -> RasterReader:
+        """Open the raster on the working grid."""
+        return RasterReader(
+            self.job.raster, bands=self.bands, window=self.window, shape_px=self.shape_px
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must be equal for a run to be continued."""
+        return {
+            "run_id": self.run_id,
+            "job": self.job.identity().to_dict(),
+            "engine": __version__,
+            "device": self.backend.device,
+            "precision": self.backend.precision,
+        }
+
+
+class MaskedRows:
+    """Rows of a reader whose validity also respects the area of interest."""
+
+    def __init__(self, reader: RasterReader, aoi: AoiMask | None) -> None:
+        self._reader = reader
+        self._aoi = aoi
+
+    def read_rows(
+        self, row0: int, row1: int, *, col0: int = 0, col1: int | None = None
+    ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Return pixels ``[C, h, w]`` and validity ``[h, w]``."""
+        pixels, valid = self._reader.read_rows(row0, row1, col0=col0, col1=col1)
+        if self._aoi is not None:
+            valid = valid & self._aoi.rows(row0, row1)[:, col0:col1]
+        return pixels, valid
+
+
+def prepare(job: SegmentJob) -> SegmentSetup:
+    """Check a job against its model, raster and outputs.
+
+    Raises:
+        EngineError: With the value that is wrong and the way out.
+    """
+    job.check()
+    outputs = _outputs(job)
+    entry = find_model(job.model)
+    card = _semantic_card(entry)
+    with RasterReader(job.raster) as reader:
+        warnings: list[str] = []
+        bands, note = choose_bands(reader.band_names, reader.count, card.bands, job.bands)
+        warnings += [note] if note else []
+        warnings += check_dtype(reader.dtype, card.dtypes)
+        source_grid = _with_crs(reader.source_grid, job)
+        fingerprint = reader.fingerprint()
+    window = _window(job, source_grid)
+    shape_px, resolution_note = plan_resolution(source_grid.window(window), card.resolution_m)
+    warnings += [resolution_note] if resolution_note else []
+    grid = source_grid.window(window)
+    grid = grid.scaled(*shape_px) if shape_px else grid
+    plan = _plan(job, card, grid)
+    return SegmentSetup(
+        job=job,
+        entry=entry,
+        card=card,
+        outputs=outputs,
+        window=window,
+        shape_px=shape_px,
+        grid=grid,
+        bands=bands,
+        aoi=AoiMask(job.aoi, job.aoi_layer, grid) if job.aoi else None,
+        plan=plan,
+        backend=(backend := choose_backend(job.device, job.precision, job.batch)),
+        raster_fingerprint=fingerprint,
+        run_id=_run_id(job, card, fingerprint, (bands, plan.tile_px, plan.overlap_px, backend)),
+        warnings=warnings,
+    )
+
+
+def _semantic_card(entry: ModelEntry) -> ModelCard:
+    card = entry.card
+    if card is None or card.weights is None:
+        raise ModelError(f"model {entry.id!r} has no weights", "train it first, or import weights")
+    if card.task != "semantic":
+        raise ModelError(
+            f"model {card.id!r} is for {card.task} segmentation, which cannot be run yet",
+            "choose a semantic model",
+        )
+    return card
+
+
+def _with_crs(grid: Grid, job: SegmentJob) -> Grid:
+    if job.crs:
+        return replace(grid, crs_wkt=crs_to_wkt(job.crs))
+    if not grid.crs_wkt:
+        raise RasterError(
+            f"raster {job.raster} has no coordinate reference system (CRS)",
+            "assign one to the layer in QGIS, or give it with --crs EPSG:...",
+        )
+    return grid
+
+
+def _window(job: SegmentJob, grid: Grid) -> Window:
+    """Return the part of the raster that extent and area of interest leave."""
+    window = Window(0, 0, grid.height, grid.width)
+    if job.extent is not None:
+        window = extent_window(grid, job.extent, job.extent_crs)
+    if job.aoi:
+        inside = AoiMask(job.aoi, job.aoi_layer, grid).window
+        common = intersect(window, inside) if inside is not None else None
+        if common is None:
+            raise RasterError(
+                f"the polygons of {job.aoi} do not touch the raster or its chosen extent",
+                "check the CRS of both layers, or choose other polygons",
+            )
+        window = common
+    return window
+
+
+def _plan(job: SegmentJob, card: ModelCard, grid: Grid) -> TilePlan:
+    tile_px = job.tile_px or card.tile_px
+    overlap_px = card.overlap_px if job.overlap_px < 0 else job.overlap_px
+    if overlap_px >= tile_px:
+        raise JobError(
+            f"overlap {overlap_px} px is not smaller than the tile of {tile_px} px",
+            "choose a smaller overlap",
+        )
+    classes = max(2, len(card.classes))
+    return plan_tiles(
+        (grid.height, grid.width),
+        tile_px=tile_px,
+        overlap_px=overlap_px,
+        stride=card.stride,
+        column_bytes=4 * (classes + 1) + 4 * len(card.bands) + 2,
+        memory_mib=job.max_memory_mib,
+    )
+
+
+def _outputs(job: SegmentJob) -> Outputs:
+    """Return the outputs as absolute paths after checking that they can be written."""
+    paths = [
+        Path(p).expanduser().absolute() if p else None
+        for p in (job.output, job.class_raster, job.score_raster)
+    ]
+    wanted = [p for p in paths if p is not None]
+    if len(set(wanted)) != len(wanted):
+        raise JobError("two outputs have the same path", "give each output its own name")
+    for path in wanted:
+        _check_writable(path, overwrite=job.overwrite or job.resume)
+    return Outputs(wanted[0], paths[1], paths[2])
+
+
+def _check_writable(path: Path, *, overwrite: bool) -> None:
+    if path.is_dir():
+        raise DiskError(f"output {path} is a folder", "choose a file name")
+    if path.exists() and not overwrite:
+        raise DiskError(
+            f"output {path} exists already", "allow overwriting, or choose another name"
+        )
+    if not path.parent.is_dir():
+        raise DiskError(f"folder {path.parent} does not exist", "create it, or choose another one")
+    if not os.access(path.parent, os.W_OK):
+        raise DiskError(
+            f"cannot write into folder {path.parent}", "choose a folder that you may write to"
+        )
+
+
+def _run_id(
+    job: SegmentJob, card: ModelCard, fingerprint: str, settings: tuple[object, ...]
+) -> str:
+    """Return a short hash of all that the results depend on, and of nothing else."""
+    weights = card.weights.sha256 if card.weights else ""
+    aoi = file_sha256(Path(job.aoi)) if job.aoi and Path(job.aoi).is_file() else job.aoi
+    values = (
+        fingerprint,
+        card.id,
+        weights,
+        aoi,
+        job.aoi_layer,
+        job.crs,
+        job.extent,
+        job.extent_crs,
+        (job.score, job.min_area_m2, job.simplify_m, job.square, job.tta),
+        settings,
+        __version__,
+    )
+    return sha256(repr(values).encode("utf-8")).hexdigest()[:12]

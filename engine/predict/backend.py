@@ -1,0 +1,82 @@
+"""Which device, precision and batch size run a network."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from ..errors import DeviceError
+
+CUDA_BATCH = 8
+CPU_BATCH = 1
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The device (``cpu``, ``cuda:0``), the precision (``fp32``, ``bf16``) and tiles per batch."""
+
+    device: str
+    precision: str
+    batch: int
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the device is an NVIDIA GPU."""
+        return self.device.startswith("cuda")
+
+
+def cpu_gains_from_bf16() -> bool:
+    """Return whether this CPU multiplies bf16 matrices in hardware (AVX-512 BF16 or AMX)."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            flags = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        flags = ""
+    words = set(flags.split())
+    return "avx512_bf16" in words or "amx_bf16" in words
+
+
+def choose_backend(device: str, precision: str, batch: int) -> Backend:
+    """Choose the backend of a job.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
+        precision: ``auto``, ``fp32`` or ``bf16``; ``auto`` takes bf16 where hardware has it.
+        batch: Tiles per batch, 0 means automatic.
+
+    Raises:
+        DeviceError: If the device is unknown or absent.
+    """
+    name = _device_name(device)
+    if precision == "auto":
+        gains = torch.cuda.is_bf16_supported() if name != "cpu" else cpu_gains_from_bf16()
+        precision = "bf16" if gains else "fp32"
+    return Backend(name, precision, batch or (CUDA_BATCH if name != "cpu" else CPU_BATCH))
+
+
+def _device_name(device: str) -> str:
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if device in ("auto", "cuda"):
+        device = "cuda:0"
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or not number.isdigit():
+        raise DeviceError(f"device {device!r} is unknown", "use auto, cpu, cuda or cuda:0")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number) >= count:
+        raise DeviceError(
+            f"device {device!r} is not there, this machine has {count} CUDA devices",
+            "choose cpu or auto, or install the NVIDIA driver",
+        )
+    return device
+
+
+def set_cpu_threads() -> int:
+    """Let torch use all cores that this process may run on; returns their number."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    configured = os.environ.get("OMP_NUM_THREADS", "")
+    threads = int(configured) if configured.isdigit() and int(configured) > 0 else count or 1
+    torch.set_num_threads(threads)
+    return threads

@@ -1,0 +1,129 @@
+"""The plan of a tiled run: tile size, rows of tiles, column panels. Pure arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..geo.windows import Window, window_starts
+
+DEFAULT_MEMORY_MIB = 512
+MIN_PANEL_TILES = 4
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A range of columns that is processed from top to bottom before the next one.
+
+    Attributes:
+        index: Number of the panel, from 0.
+        col_start: First column that the panel owns.
+        col_stop: Column after the last one that the panel owns.
+        tile_starts: First columns of the tiles that touch the owned columns.
+        read_start: First column that is read.
+        read_stop: Column after the last one that is read.
+    """
+
+    index: int
+    col_start: int
+    col_stop: int
+    tile_starts: tuple[int, ...]
+    read_start: int
+    read_stop: int
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """How a raster is cut into tiles.
+
+    ``tile_px`` is the (height, width) of every tile in the raster, at most the raster's own
+    size; ``input_px`` is what the network sees, a multiple of its stride.
+    """
+
+    height: int
+    width: int
+    tile_px: tuple[int, int]
+    input_px: tuple[int, int]
+    overlap_px: int
+    row_starts: tuple[int, ...]
+    panels: tuple[Panel, ...]
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles, those that two panels share counted twice."""
+        return len(self.row_starts) * sum(len(p.tile_starts) for p in self.panels)
+
+    def strip_rows(self, row_index: int) -> tuple[int, int]:
+        """Return the rows that are final after this row of tiles, as (start, stop)."""
+        last = row_index + 1 == len(self.row_starts)
+        stop = self.height if last else self.row_starts[row_index + 1]
+        return self.row_starts[row_index], stop
+
+    def first_row_for(self, row_index: int) -> int:
+        """Return the first row of tiles that reaches into the strip of ``row_index``."""
+        start = self.row_starts[row_index]
+        index = row_index
+        while index > 0 and self.row_starts[index - 1] + self.tile_px[0] > start:
+            index -= 1
+        return index
+
+    def windows(self, panel: Panel, row_index: int) -> list[Window]:
+        """Return the windows of one row of tiles, in the raster's pixels."""
+        row = self.row_starts[row_index]
+        return [Window(row, col, *self.tile_px) for col in panel.tile_starts]
+
+
+def plan_tiles(
+    shape_px: tuple[int, int],
+    *,
+    tile_px: int,
+    overlap_px: int,
+    stride: int,
+    column_bytes: int,
+    memory_mib: int = 0,
+) -> TilePlan:
+    """Plan the tiles of a raster.
+
+    Args:
+        shape_px: Height and width of the raster in pixels, at least 1.
+        tile_px: Wanted side of a tile in pixels.
+        overlap_px: Overlap of neighbouring tiles in pixels, in ``[0, tile_px)``.
+        stride: The network's divisor; ``input_px`` is a multiple of it.
+        column_bytes: Bytes of buffers that one column of a panel needs, per tile row pixel.
+        memory_mib: Bound for the buffers in MiB, 0 means 512.
+    """
+    height, width = shape_px
+    tile = (min(tile_px, height), min(tile_px, width))
+    overlap = min(overlap_px, tile_px - 1)
+    rows = window_starts(height, tile_px=tile[0], overlap_px=min(overlap, tile[0] - 1))
+    columns = window_starts(width, tile_px=tile[1], overlap_px=min(overlap, tile[1] - 1))
+    budget = (memory_mib or DEFAULT_MEMORY_MIB) << 20
+    panel_px = max(budget // (column_bytes * tile[0]), MIN_PANEL_TILES * tile[1])
+    return TilePlan(
+        height=height,
+        width=width,
+        tile_px=tile,
+        input_px=(_round_up(tile[0], stride), _round_up(tile[1], stride)),
+        overlap_px=overlap,
+        row_starts=tuple(rows),
+        panels=_panels(columns, tile[1], width, panel_px),
+    )
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def _panels(columns: list[int], tile_px: int, width: int, panel_px: int) -> tuple[Panel, ...]:
+    """Cut the columns of tiles into panels that own at most about ``panel_px`` columns."""
+    panels: list[Panel] = []
+    first = 0
+    while first < len(columns):
+        last = first + 1
+        while last < len(columns) and columns[last] + tile_px - columns[first] <= panel_px:
+            last += 1
+        start = columns[first] if panels else 0
+        stop = columns[last] if last < len(columns) else width
+        used = tuple(c for c in columns[:last] if c + tile_px > start)
+        panels.append(Panel(len(panels), start, stop, used, used[0], used[-1] + tile_px))
+        first = last
+    return tuple(panels)
