@@ -1,0 +1,133 @@
+"""Merging of score tiles: equal to a whole-raster mean, on odd shapes, to the pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.geo.windows import Window, iter_windows, window_starts
+from engine.merge.scores import LabelRule, ScoreAccumulator, blend_weights
+
+
+@given(length=st.integers(1, 200), overlap=st.integers(0, 199))
+def test_weights_are_symmetric_positive_and_one_in_the_middle(length: int, overlap: int) -> None:
+    weights = blend_weights(length, overlap)
+    assert weights.shape == (length,)
+    assert weights.dtype == np.float32
+    assert np.array_equal(weights, weights[::-1])
+    assert weights.min() > 0
+    assert weights.max() <= 1
+    if 2 * overlap < length:
+        assert weights[length // 2] == pytest.approx(1.0)
+
+
+def test_weights_by_hand() -> None:
+    # ramp of 2 px: distances .5 and 1.5 of 2 -> sin²(22.5°) and sin²(67.5°)
+    expected = [0.1464466, 0.8535534, 1.0, 0.8535534, 0.1464466]
+    assert blend_weights(5, 2) == pytest.approx(expected, abs=1e-6)
+
+
+def merge_whole(
+    tiles: list[tuple[Window, np.ndarray]], shape: tuple[int, int, int], tile: int, overlap: int
+) -> np.ndarray:
+    """Return the weighted mean over the whole raster, the slow and obvious way."""
+    sums, total = np.zeros(shape, np.float64), np.zeros(shape[1:], np.float64)
+    for window, scores in tiles:
+        weight = np.outer(
+            blend_weights(window.height, overlap), blend_weights(window.width, overlap)
+        )
+        rows = slice(window.row_off, window.row_off + window.height)
+        cols = slice(window.col_off, window.col_off + window.width)
+        sums[:, rows, cols] += scores * weight
+        total[rows, cols] += weight
+    return sums / total
+
+
+@given(
+    height=st.integers(1, 70),
+    width=st.integers(1, 50),
+    tile=st.integers(1, 40),
+    data=st.data(),
+)
+def test_strips_equal_the_whole_raster_mean(
+    height: int, width: int, tile: int, data: st.DataObject
+) -> None:
+    overlap = data.draw(st.integers(0, tile - 1))
+    tile_h, tile_w = min(tile, height), min(tile, width)
+    rng = np.random.default_rng(height * 1000 + width)
+    starts = window_starts(height, tile_px=tile_h, overlap_px=min(overlap, tile_h - 1))
+    columns = window_starts(width, tile_px=tile_w, overlap_px=min(overlap, tile_w - 1))
+    merged = ScoreAccumulator(3, width, (tile_h, tile_w), overlap)
+    tiles, strips = [], []
+    for number, row in enumerate(starts):
+        for column in columns:
+            window = Window(row, column, tile_h, tile_w)
+            scores = rng.dirichlet(np.ones(3), (tile_h, tile_w)).astype(np.float32)
+            scores = np.ascontiguousarray(scores.transpose(2, 0, 1))
+            tiles.append((window, scores))
+            merged.add(window, scores)
+        stop = starts[number + 1] if number + 1 < len(starts) else height
+        strips.append(merged.flush(stop, LabelRule()))
+    labels = np.concatenate([s[0] for s in strips])
+    scores = np.concatenate([s[1] for s in strips])
+    mean = merge_whole(tiles, (3, height, width), tile, overlap)
+    assert labels.shape == (height, width)
+    chosen = np.take_along_axis(mean, labels[None].astype(int), 0)[0]
+    assert np.all(chosen >= mean.max(0) - 1e-5)
+    assert np.all(np.abs(scores / 254 - chosen) <= 0.5 / 254 + 1e-4)
+
+
+def test_more_than_255_overlaps_do_not_wrap() -> None:
+    merged = ScoreAccumulator(2, 1, (300, 1), 299)
+    scores = np.zeros((2, 300, 1), np.float32)
+    scores[1] = 0.75
+    scores[0] = 0.25
+    for _ in range(300):
+        merged.add(Window(0, 0, 300, 1), scores)
+    labels, quantised = merged.flush(300, LabelRule())
+    assert np.all(labels == 1)
+    assert np.all(quantised == round(0.75 * 254))
+
+
+def test_pixels_without_a_tile_are_nodata() -> None:
+    merged = ScoreAccumulator(2, 7, (3, 3), 0)
+    scores = np.full((2, 3, 3), 0.5, np.float32)
+    merged.add(Window(0, 3, 3, 3), scores)
+    labels, quantised = merged.flush(3, LabelRule())
+    assert np.array_equal(labels[0], [255, 255, 255, 0, 0, 0, 255])
+    assert np.array_equal(quantised[0], [255, 255, 255, 127, 127, 127, 255])
+
+
+def test_tile_outside_the_strip_is_refused() -> None:
+    merged = ScoreAccumulator(1, 4, (2, 2), 0)
+    with pytest.raises(ValueError, match="outside the strip"):
+        merged.add(Window(1, 0, 2, 2), np.ones((1, 2, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [(0.0, [0, 1, 2, 0]), (0.3, [2, 1, 2, 1]), (0.5, [0, 1, 2, 0]), (0.65, [0, 1, 0, 0])],
+)
+def test_threshold_decides_between_foreground_and_background(
+    threshold: float, expected: list[int]
+) -> None:
+    scores = np.array(
+        [[[0.6, 0.1, 0.4, 0.5]], [[0.1, 0.7, 0.0, 0.3]], [[0.3, 0.2, 0.6, 0.2]]], np.float32
+    )
+    labels, values = LabelRule((0,), threshold).labels(scores)
+    assert labels[0].tolist() == expected
+    assert values[0] == pytest.approx([scores[k, 0, i] for i, k in enumerate(expected)])
+
+
+def test_threshold_without_background_leaves_unsure_pixels_out() -> None:
+    scores = np.array([[[0.9, 0.55]], [[0.1, 0.45]]], np.float32)
+    labels, _ = LabelRule((), 0.6).labels(scores)
+    assert labels[0].tolist() == [0, 255]
+
+
+def test_windows_and_starts_agree() -> None:
+    rows = window_starts(37, tile_px=16, overlap_px=5)
+    assert rows == [0, 11, 21]
+    assert len(list(iter_windows(37, 61, tile_px=16, overlap_px=5))) == 3 * 6
