@@ -15,7 +15,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Callable, Dict, Optional, Type, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Type, Union
+
+from . import __version__
+from .errors import JobError
 
 PROTOCOL_VERSION = 1
 
@@ -119,6 +122,76 @@ def decode_event(line: str) -> Optional[Event]:
     except TypeError:
         return None
     return event
+
+
+@dataclass(frozen=True)
+class RunCommand:
+    """Run the job called ``job`` with these fields; ``id`` names it in its events."""
+
+    job: str
+    fields: Mapping[str, Any]
+    id: str
+
+
+@dataclass(frozen=True)
+class CancelCommand:
+    """Stop the job with this id, running or waiting."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class QuitCommand:
+    """End the worker after the jobs that came before."""
+
+
+Command = Union[RunCommand, CancelCommand, QuitCommand]
+
+
+class CommandError(JobError):
+    """A command line is malformed or of another protocol; ``id`` is the job's, if readable."""
+
+    def __init__(self, message: str, hint: str, job_id: str = "") -> None:
+        super().__init__(message, hint)
+        self.id = job_id
+
+
+def decode_command(line: Union[str, bytes]) -> Command:
+    """Return the command of a line.
+
+    Raises:
+        CommandError: If the line is malformed, or asks for another protocol.
+    """
+    hint = "send one JSON object per line, see docs/protocol.md"
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        shown = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
+        raise CommandError(f"line {shown.strip()[:80]!r} is not JSON", hint) from None
+    name = record.get("command") if isinstance(record, dict) else None
+    if name == "quit":
+        return QuitCommand()
+    if name == "cancel":
+        return CancelCommand(str(record.get("id", "")))
+    if name == "run":
+        return _run_command(record, hint)
+    raise CommandError("the line has no command 'run', 'cancel' or 'quit'", hint)
+
+
+def _run_command(record: Mapping[str, Any], hint: str) -> RunCommand:
+    job, fields_, job_id = record.get("job"), record.get("fields", {}), record.get("id")
+    if not isinstance(job_id, str) or not job_id:
+        raise CommandError("the run line has no id", "give each job an id of its own")
+    if record.get("protocol") != PROTOCOL_VERSION:
+        raise CommandError(
+            f"the client speaks protocol {record.get('protocol')!r}, "
+            f"engine {__version__} speaks {PROTOCOL_VERSION}",
+            "update the engine environment so that plugin and engine have the same version",
+            job_id,
+        )
+    if not isinstance(job, str) or not isinstance(fields_, dict):
+        raise CommandError("the run line has no job name or no fields", hint, job_id)
+    return RunCommand(job, fields_, job_id)
 
 
 def encode_run(job: str, fields_: Dict[str, Any], job_id: str) -> str:

@@ -1,0 +1,148 @@
+"""The table of jobs and the border where exceptions become final events.
+
+Both doors, the command line and the worker, run jobs through ``run_job``, so a job gives the
+same result and the same failure whichever door it came through.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from .errors import INTERNAL_CODE, DeviceError, DiskError, EngineError, JobCancelled, JobError
+from .jobs import (
+    CheckModelJob,
+    DoctorJob,
+    ExportModelJob,
+    ImportModelJob,
+    Job,
+    ReplayJob,
+    SegmentJob,
+    job_from_dict,
+)
+from .protocol import Cancelled, Failure, IsCancelled, Report, Result
+
+LOG = logging.getLogger(__name__)
+
+FinalEvent = Result | Failure | Cancelled
+JobFunction = Callable[[Any, Report, IsCancelled], Result]
+
+BUG_HINT = "this is a bug of RS Segment: please report it with the details"
+MEMORY_HINT = "set a smaller tile, batch or memory limit, or close other programs"
+_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+
+
+def _segment(job: SegmentJob, report: Report, cancelled: IsCancelled) -> Result:
+    from .pipelines.segment import run_segment
+
+    return run_segment(job, report, cancelled)
+
+
+def _replay(job: ReplayJob, report: Report, cancelled: IsCancelled) -> Result:
+    from .pipelines.replay import run_replay
+
+    return run_replay(job, report, cancelled)
+
+
+def _doctor(job: DoctorJob, report: Report, cancelled: IsCancelled) -> Result:
+    from .pipelines.doctor import run_doctor
+
+    return run_doctor(job, report, cancelled)
+
+
+def _check_model(job: CheckModelJob, report: Report, cancelled: IsCancelled) -> Result:
+    from .pipelines.models import run_check_model
+
+    return run_check_model(job, report, cancelled)
+
+
+def _import_model(job: ImportModelJob, report: Report, cancelled: IsCancelled) -> Result:
+    from .pipelines.models import run_import_model
+
+    return run_import_model(job, report, cancelled)
+
+
+def _export_model(job: ExportModelJob, report: Report, cancelled: IsCancelled) -> Result:
+    from .pipelines.models import run_export_model
+
+    return run_export_model(job, report, cancelled)
+
+
+JOB_FUNCTIONS: Mapping[str, JobFunction] = {
+    "segment": _segment,
+    "replay": _replay,
+    "doctor": _doctor,
+    "check_model": _check_model,
+    "import_model": _import_model,
+    "export_model": _export_model,
+}
+
+
+def run_named(
+    name: str,
+    record: Mapping[str, Any],
+    report: Report,
+    cancelled: IsCancelled,
+    functions: Mapping[str, JobFunction] = JOB_FUNCTIONS,
+) -> FinalEvent:
+    """Build the job called ``name`` from plain values and run it; never raises."""
+    try:
+        job = job_from_dict(name, record)
+    except EngineError as error:
+        return _failure(error)
+    return run_job(name, job, report, cancelled, functions)
+
+
+def run_job(
+    name: str,
+    job: Job,
+    report: Report,
+    cancelled: IsCancelled,
+    functions: Mapping[str, JobFunction] = JOB_FUNCTIONS,
+) -> FinalEvent:
+    """Run a job and return its final event; never raises.
+
+    An exception that is no ``EngineError`` becomes a failure with the code ``internal`` and
+    the traceback in its details, except lack of memory and of disk space.
+    """
+    try:
+        if name not in functions:
+            raise JobError(f"job {name!r} cannot be run here", f"known: {', '.join(functions)}")
+        return functions[name](job, report, cancelled)
+    except (JobCancelled, KeyboardInterrupt):
+        return Cancelled()
+    except EngineError as error:
+        return _failure(error)
+    except MemoryError:
+        return _failure(DeviceError("there is not enough memory for this job", MEMORY_HINT))
+    except OSError as error:
+        return _os_failure(error)
+    except (Exception, SystemExit) as error:
+        return _bug(error)
+
+
+def _failure(error: EngineError) -> Failure:
+    details = traceback.format_exc() if error.code == INTERNAL_CODE else ""
+    return Failure(error.code, error.message, error.hint, details)
+
+
+def _os_failure(error: OSError) -> Failure:
+    """Return a failure of the disk where the user can mend it, else a bug."""
+    name = cast("str | None", error.filename)
+    if error.errno in _DISK_ERRNOS:
+        where = f" ({name})" if name else ""
+        message = f"the disk does not take the output{where}: {error.strerror}"
+        return _failure(DiskError(message, "free some space, or choose another folder"))
+    if isinstance(error, PermissionError) and name:
+        return _failure(DiskError(f"no permission for {name}", "choose another folder"))
+    return _bug(error)
+
+
+def _bug(error: BaseException) -> Failure:
+    LOG.error("a job failed with an unexpected error", exc_info=error)
+    message = f"{type(error).__name__}: {error}".strip().rstrip(":").splitlines()[0]
+    details = "".join(traceback.format_exception(error))
+    return Failure(INTERNAL_CODE, message, BUG_HINT, details)
