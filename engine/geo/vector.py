@@ -1,0 +1,219 @@
+"""Vector files: the only place of the engine that opens them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError, FieldError
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError, ProjError
+
+from ..errors import LabelError
+
+logger = logging.getLogger(__name__)
+
+_POLYGON_LAYER_WORDS = ("Polygon", "Surface", "TIN", "Collection", "Unknown")
+_POLYGON_TYPES = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+
+
+def read_polygons(path: str, *, layer: str = "", crs_wkt: str = "") -> NDArray[Any]:
+    """Return the polygons of a vector layer in a wanted CRS.
+
+    Curves become line segments, Z and M are dropped, invalid polygons are made valid and
+    empty ones left out.
+
+    Args:
+        path: Any source that OGR reads.
+        layer: Name of the layer; empty means the first one with polygons.
+        crs_wkt: CRS of the result as WKT; empty means the layer's own. A layer without a CRS
+            is taken to be in this one already (a warning is logged).
+
+    Returns:
+        Shapely Polygons and MultiPolygons, object ``[n]`` with n > 0, x before y.
+
+    Raises:
+        LabelError: If the file cannot be read, or has no such layer, or other geometries
+            than polygons, or no polygon at all, or coordinates that the CRS cannot hold.
+    """
+    polygons, _ = _read(path, layer, crs_wkt, field="")
+    return polygons
+
+
+def read_labels(
+    path: str, *, layer: str = "", crs_wkt: str = "", field: str
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the polygons of a layer with the values of one field.
+
+    Args:
+        path: Any source that OGR reads.
+        layer: As for :func:`read_polygons`.
+        crs_wkt: As for :func:`read_polygons`.
+        field: Name of the field; missing values are None or NaN by the type of the field.
+
+    Returns:
+        Polygons as of :func:`read_polygons`, and their values ``[n]``.
+
+    Raises:
+        LabelError: As for :func:`read_polygons`, and if there is no such field.
+    """
+    polygons, values = _read(path, layer, crs_wkt, field=field)
+    if values is None:
+        raise LabelError("no class field is given", "name the field that holds the class")
+    return polygons, values
+
+
+@contextmanager
+def _gdal_warnings_logged() -> Iterator[None]:
+    """Send what GDAL warns about to the log instead of the warnings filter."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        logger.warning("%s", warning.message)
+
+
+def _read(
+    path: str, layer: str, crs_wkt: str, field: str
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Read, filter, repair and reproject one layer; values are None without a field."""
+    name = _choose_layer(path, layer)
+    where = f"layer {name!r} of {path}"
+    meta, geometries, values = _read_layer(path, name, field)
+    polygons, source_rows = _only_polygons(geometries, where)
+    polygons = _reproject(polygons, meta["crs"] or "", crs_wkt, where)
+    polygons, kept = _make_valid(polygons)
+    source_rows = source_rows[kept]
+    if not len(polygons):
+        raise LabelError(f"{where} has no polygon with an area", "choose a layer with polygons")
+    return polygons, None if values is None else values[source_rows]
+
+
+def _choose_layer(path: str, layer: str) -> str:
+    """Return the name of the layer to read.
+
+    Raises:
+        LabelError: If there is no file, no such layer, or no layer with polygons.
+    """
+    try:
+        with _gdal_warnings_logged():
+            found = [(str(name), kind) for name, kind in pyogrio.list_layers(path)]
+    except (DataSourceError, DataLayerError) as error:
+        raise LabelError(
+            f"{path} cannot be opened as a vector file: {error}",
+            "choose an existing vector file with polygons, such as a GeoPackage",
+        ) from None
+    names = ", ".join(name for name, _ in found) or "none"
+    if layer:
+        if layer not in [name for name, _ in found]:
+            raise LabelError(f"{path} has no layer {layer!r}", f"its layers are: {names}")
+        return layer
+    for name, kind in found:
+        if kind is not None and any(word in kind for word in _POLYGON_LAYER_WORDS):
+            return name
+    kinds = ", ".join(f"{name} ({kind or 'no geometry'})" for name, kind in found) or "none"
+    raise LabelError(f"{path} has no layer with polygons; its layers: {kinds}", "choose polygons")
+
+
+def _read_layer(
+    path: str, layer: str, field: str
+) -> tuple[dict[str, Any], NDArray[Any], NDArray[Any] | None]:
+    """Return the layer's description, its geometries in 2D and the values of a field."""
+    columns = [field] if field else []
+    try:
+        with _gdal_warnings_logged():
+            fields = [str(name) for name in pyogrio.read_info(path, layer=layer)["fields"]]
+            if field and field not in fields:
+                raise LabelError(
+                    f"layer {layer!r} of {path} has no field {field!r}",
+                    f"its fields are: {', '.join(fields) or 'none'}",
+                )
+            meta, _, wkb, data = pyogrio.raw.read(path, layer=layer, columns=columns, force_2d=True)
+    except (DataSourceError, DataLayerError, FieldError) as error:
+        raise LabelError(
+            f"layer {layer!r} of {path} cannot be read: {error}", "repair or export the layer again"
+        ) from None
+    if wkb is None:
+        raise LabelError(f"layer {layer!r} of {path} has no geometry", "choose a polygon layer")
+    geometries = np.asarray(shapely.from_wkb(wkb, on_invalid="fix"), dtype=object)
+    return meta, geometries, data[0] if field else None
+
+
+def _only_polygons(geometries: NDArray[Any], where: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the polygons and the rows they come from; collections are taken apart.
+
+    Raises:
+        LabelError: If there are points or lines.
+    """
+    rows = np.flatnonzero(~(shapely.is_missing(geometries) | shapely.is_empty(geometries)))
+    kept = geometries[rows]
+    while (nested := _is_collection(kept)).any():
+        parts, parents = shapely.get_parts(kept[nested], return_index=True)
+        rows = np.concatenate([rows[~nested], rows[nested][parents]])
+        kept = np.concatenate([kept[~nested], parts])
+        order = np.argsort(rows, kind="stable")
+        kept, rows = kept[order], rows[order]
+    other = ~np.isin(shapely.get_type_id(kept), _POLYGON_TYPES)
+    if other.any():
+        kinds = ", ".join(sorted({geometry.geom_type for geometry in kept[other]}))
+        raise LabelError(
+            f"{where} has {int(other.sum())} geometries that are not polygons: {kinds}",
+            "choose a polygon layer, or buffer points and lines first",
+        )
+    return kept, rows
+
+
+def _is_collection(geometries: NDArray[Any]) -> NDArray[np.bool_]:
+    types = shapely.get_type_id(geometries)
+    return np.asarray(types == shapely.GeometryType.GEOMETRYCOLLECTION)
+
+
+def _make_valid(polygons: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return valid polygons with an area and the mask of those that were kept."""
+    wrong = ~shapely.is_valid(polygons)
+    if wrong.any():
+        logger.warning("%d invalid polygons were repaired", int(wrong.sum()))
+        polygons = polygons.copy()
+        polygons[wrong] = shapely.make_valid(
+            polygons[wrong], method="structure", keep_collapsed=False
+        )
+    kept = shapely.area(polygons) > 0
+    return polygons[kept], kept
+
+
+def _reproject(
+    polygons: NDArray[Any], source_crs: str, target_crs: str, where: str
+) -> NDArray[Any]:
+    """Return the polygons in the target CRS.
+
+    Raises:
+        LabelError: If there is no way from one CRS to the other, or for some coordinates.
+    """
+    if not target_crs:
+        return polygons
+    if not source_crs:
+        logger.warning("%s has no CRS; it is taken to be in the CRS of the raster", where)
+        return polygons
+    hint = "check the CRS of the layer, or save it in the CRS of the raster"
+    try:
+        source, target = CRS.from_user_input(source_crs), CRS.from_user_input(target_crs)
+        if source.equals(target, ignore_axis_order=True):
+            return polygons
+        transformer = Transformer.from_crs(source, target, always_xy=True)
+        moved: NDArray[Any] = shapely.transform(
+            polygons, lambda x, y: transformer.transform(x, y), interleaved=False
+        )
+    except (CRSError, ProjError) as error:
+        raise LabelError(
+            f"{where} cannot be brought into the raster's CRS: {error}", hint
+        ) from None
+    if not np.isfinite(shapely.bounds(moved)).all():
+        raise LabelError(f"{where} has coordinates that the raster's CRS cannot hold", hint)
+    return moved
