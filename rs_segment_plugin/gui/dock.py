@@ -1,0 +1,70 @@
+"""The RS Segment dock: its tabs, and what connects them."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from qgis.gui import QgsDockWidget
+from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtWidgets import QTabWidget, QWidget
+
+from ..messages import tr
+from .environment_page import EnvironmentPage
+from .icons import own_icon
+from .segment_tab import SegmentTab
+
+DOCK_MIN_WIDTH_PX = 300
+
+
+class RsSegmentDock(QgsDockWidget):
+    """The dock of the plugin.
+
+    Args:
+        iface: The QGIS interface.
+        environment: Service that knows, checks and creates the engine's environment.
+        parent: Parent widget; the main window of QGIS by default.
+    """
+
+    def __init__(self, iface: Any, environment: Any, parent: Optional[QWidget] = None) -> None:
+        super().__init__(tr("RS Segment"), parent or iface.mainWindow())
+        self.setObjectName("RsSegmentDock")
+        self.setWindowIcon(own_icon("rs_segment"))
+        areas = Qt.DockWidgetArea.LeftDockWidgetArea | Qt.DockWidgetArea.RightDockWidgetArea
+        self.setAllowedAreas(areas)
+        self._environment = environment
+        self.segment = SegmentTab(iface, environment, self)
+        self.engine = EnvironmentPage(environment, self)
+        self.tabs = QTabWidget(self)
+        self.tabs.setDocumentMode(True)
+        self.tabs.setMinimumWidth(DOCK_MIN_WIDTH_PX)
+        self.tabs.addTab(self.segment, own_icon("segment"), tr("Segment"))
+        self.tabs.addTab(self.engine, own_icon("engine"), tr("Engine"))
+        self.tabs.setTabToolTip(0, tr("Turn a raster into polygons"))
+        self.tabs.setTabToolTip(1, tr("The Python environment that runs the models"))
+        self.setWidget(self.tabs)
+        self.segment.engine_wanted.connect(self.show_engine)
+        environment.changed.connect(self._environment_changed)
+        self._was_ready = bool(environment.status().ok)
+        if not self._was_ready:
+            self.show_engine()
+
+    def show_engine(self) -> None:
+        """Bring the Engine tab to the front."""
+        self.tabs.setCurrentWidget(self.engine)
+
+    def show_segment(self) -> None:
+        """Bring the Segment tab to the front."""
+        self.tabs.setCurrentWidget(self.segment)
+
+    def _environment_changed(self) -> None:
+        ready = bool(self._environment.status().ok)
+        if ready and hasattr(self._environment, "devices"):
+            self.segment.page.set_devices(self._environment.devices())
+        if ready != self._was_ready:
+            self.tabs.setCurrentWidget(self.segment if ready else self.engine)
+        self._was_ready = ready
+
+    def shutdown(self) -> None:
+        """Stop what runs and leave nothing on the map; called by ``unload``."""
+        self.segment.dispose()
+        self.engine.dispose()

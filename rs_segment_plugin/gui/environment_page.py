@@ -1,0 +1,241 @@
+"""The Engine tab: is there an environment, create one with consent, or use an existing one."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any, Optional
+
+from qgis.gui import QgsFileWidget, QgsScrollArea
+from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtWidgets import (
+    QCheckBox,
+    QFrame,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..messages import tr
+from .icons import theme_icon
+
+_GOOD, _BAD, _NEUTRAL = "#2e7d32", "#c62828", "gray"
+_LOG_LINES = 5000
+
+
+class EnvironmentPage(QWidget):
+    """Shows the state of the engine's environment and the two ways to get one.
+
+    Args:
+        environment: The environment service of the plugin.
+        parent: Parent widget.
+    """
+
+    def __init__(self, environment: Any, parent: Optional[QWidget] = None) -> None:
+        super().__init__(parent)
+        self._environment = environment
+        self._creator: Optional[Any] = None
+        self.state = _text_label("rsEngineState")
+        self.refresh_button = QPushButton(theme_icon("mActionRefresh.svg"), tr("Look again"), self)
+        content = QWidget(self)
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(10, 10, 10, 10)
+        layout.setSpacing(10)
+        layout.addWidget(self.state)
+        row = QHBoxLayout()
+        row.addWidget(self.refresh_button)
+        row.addStretch(1)
+        layout.addLayout(row)
+        layout.addWidget(self._make_create_group())
+        layout.addWidget(self._make_existing_group())
+        layout.addStretch(1)
+        scroll = QgsScrollArea(self)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.refresh_button.clicked.connect(lambda: environment.refresh())
+        environment.changed.connect(self.show_state)
+        self.show_state()
+
+    def _make_create_group(self) -> QGroupBox:
+        group = QGroupBox(tr("Create it for me"), self)
+        self.plan = _text_label("rsEnginePlan")
+        self.consent = QCheckBox(tr("Yes, download and install this"), group)
+        self.consent.setObjectName("rsConsent")
+        self.create_button = QPushButton(tr("Create"), group)
+        self.create_button.setObjectName("rsCreate")
+        self.create_button.setEnabled(False)
+        self.progress = QProgressBar(group)
+        self.progress.setVisible(False)
+        self.progress_text = _text_label("rsCreateStatus")
+        self.log = QPlainTextEdit(group)
+        self.log.setReadOnly(True)
+        self.log.setMaximumBlockCount(_LOG_LINES)
+        self.log.setFixedHeight(140)
+        self.log.setVisible(False)
+        layout = QVBoxLayout(group)
+        for widget in (self.plan, self.consent, self.create_button):
+            layout.addWidget(widget)
+        for widget in (self.progress, self.progress_text, self.log):
+            layout.addWidget(widget)
+        self.consent.toggled.connect(self._consent_changed)
+        self.create_button.clicked.connect(self._create_pressed)
+        return group
+
+    def _make_existing_group(self) -> QGroupBox:
+        group = QGroupBox(tr("Use an existing Python"), self)
+        text = _text_label("rsExistingText")
+        text.setText(
+            escape(
+                tr(
+                    "Choose the python program of an environment that has the engine's "
+                    "packages, for example one your administrator made."
+                )
+            )
+        )
+        self.python = QgsFileWidget(group)
+        self.python.setObjectName("rsPython")
+        self.python.setStorageMode(QgsFileWidget.StorageMode.GetFile)
+        self.python.setDialogTitle(tr("Choose a Python program"))
+        self.check_button = QPushButton(tr("Check and use"), group)
+        self.check_button.setObjectName("rsCheckPython")
+        self.check_button.setEnabled(False)
+        self.check_text = _text_label("rsCheckResult")
+        layout = QVBoxLayout(group)
+        for widget in (text, self.python, self.check_button, self.check_text):
+            layout.addWidget(widget)
+        self.python.fileChanged.connect(
+            lambda path: self.check_button.setEnabled(bool(path.strip()))
+        )
+        self.check_button.clicked.connect(self._check_pressed)
+        return group
+
+    def show_state(self) -> None:
+        """Show which interpreter is used, or that one is needed."""
+        status = self._environment.status()
+        if status.ok:
+            head = _colored(tr("The engine is ready."), _GOOD)
+            self.state.setText(f"<b>{head}</b><br/>{escape(status.python)}{_info(status)}")
+        else:
+            head = tr("One step before the first run")
+            body = tr(
+                "Models run in a Python environment of their own, apart from QGIS, so that "
+                "they can never break it. It is made once and serves all your projects."
+            )
+            reason = " ".join(part for part in (status.message, status.hint) if part)
+            self.state.setText(
+                f"<b style='font-size:large'>{escape(head)}</b><br/>{escape(body)}"
+                f"<br/><span style='color:{_NEUTRAL}'>{escape(reason)}</span>"
+            )
+        self._show_plan()
+
+    def _show_plan(self) -> None:
+        template = tr(
+            "Downloads Python packages (PyTorch, GDAL and others) from the Python package "
+            "index and keeps them in the folder below. About {size} GB on disk, 5 to 20 "
+            "minutes. Nothing of QGIS or of the system is changed; delete the folder to "
+            "undo it."
+        )
+        size = f"{self._environment.download_gb():.0f}"
+        folder = _breakable(str(self._environment.folder()))
+        self.plan.setText(f"{escape(template.format(size=size))}<br/><code>{folder}</code>")
+
+    def _consent_changed(self, agreed: bool) -> None:
+        if not self._creating():
+            self.create_button.setEnabled(agreed)
+
+    def _creating(self) -> bool:
+        return self._creator is not None and bool(self._creator.running())
+
+    def _create_pressed(self) -> None:
+        if self._creating():
+            self.create_button.setEnabled(False)
+            self.progress_text.setText(escape(tr("Cancelling…")))
+            self._creator.cancel()
+            return
+        self._creator = self._environment.creator()
+        self._creator.progress.connect(self._show_progress)
+        self._creator.line.connect(self.log.appendPlainText)
+        self._creator.finished.connect(self._created)
+        self.log.clear()
+        self.log.setVisible(True)
+        self.progress.setVisible(True)
+        self.progress.setRange(0, 0)
+        self.progress_text.setText(escape(tr("Starting…")))
+        self.create_button.setText(tr("Cancel"))
+        self.consent.setEnabled(False)
+        self._creator.start()
+
+    def _show_progress(self, stage: str, done: int, total: int) -> None:
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
+        self.progress_text.setText(escape(stage))
+
+    def _created(self, ok: bool, message: str, hint: str) -> None:
+        self._creator = None
+        self.progress.setVisible(False)
+        self.create_button.setText(tr("Create"))
+        self.consent.setEnabled(True)
+        self.consent.setChecked(False)
+        self.create_button.setEnabled(False)
+        text = " ".join(part for part in (message, hint) if part)
+        self.progress_text.setText(_colored(text, _GOOD if ok else _BAD))
+        if ok:
+            self._environment.refresh()
+
+    def _check_pressed(self) -> None:
+        python = self.python.filePath().strip()
+        self.check_button.setEnabled(False)
+        self.check_text.setText(escape(tr("Checking… (loading the packages takes a moment)")))
+        self._environment.check(python, lambda status: self._checked(python, status))
+
+    def _checked(self, python: str, status: Any) -> None:
+        self.check_button.setEnabled(True)
+        text = " ".join(part for part in (status.message, status.hint) if part)
+        if not status.ok:
+            self.check_text.setText(_colored(text, _BAD))
+            return
+        self.check_text.setText(_colored(text or tr("This Python works."), _GOOD))
+        self._environment.use(python)
+
+    def dispose(self) -> None:
+        """Stop a creation that is under way."""
+        if self._creating():
+            self._creator.cancel()
+
+
+def _text_label(name: str) -> QLabel:
+    label = QLabel()
+    label.setObjectName(name)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.RichText)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return label
+
+
+def _colored(text: str, color: str) -> str:
+    return f"<span style='color:{color}'>{escape(text)}</span>"
+
+
+def _breakable(path: str) -> str:
+    """Return a path as HTML that may wrap after each separator."""
+    return escape(path).replace("/", "/<wbr/>&#8203;").replace("\\", "\\&#8203;")
+
+
+def _info(status: Any) -> str:
+    """Return the message of a sound status and its versions, as further lines."""
+    lines = [status.message] if status.message else []
+    versions = getattr(status, "versions", None) or {}
+    if versions:
+        lines.append(", ".join(f"{name} {value}" for name, value in versions.items()))
+    return "".join(f"<br/><span style='color:{_NEUTRAL}'>{escape(t)}</span>" for t in lines)

@@ -1,0 +1,156 @@
+"""The Segment tab: the page above, the run panel below, and the run between them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, List, Optional
+
+from qgis.core import QgsMapLayer, QgsProject
+from qgis.PyQt.QtCore import pyqtSignal
+from qgis.PyQt.QtGui import QKeySequence
+from qgis.PyQt.QtWidgets import QFrame, QVBoxLayout, QWidget
+
+from ..layers import results
+from ..messages import tr
+from .notices import Notices
+from .preflight import PROBLEM, Note
+from .rates import duration_text
+from .run_panel import RunPanel
+from .segment_page import SegmentPage
+from .segment_run import CANCELLED, DONE, Outcome, SegmentRun, command_text
+from .shortcuts import make_shortcut
+
+
+class SegmentTab(QWidget):
+    """Lets the user set up, start, watch and stop a run.
+
+    Signals:
+        engine_wanted: A run needs the engine, and there is none yet.
+        run_finished: A run ended; carries the ``Outcome``.
+    """
+
+    engine_wanted = pyqtSignal()
+    run_finished = pyqtSignal(object)
+
+    def __init__(self, iface: Any, environment: Any, parent: Optional[QWidget] = None) -> None:
+        super().__init__(parent)
+        self._iface = iface
+        self._environment = environment
+        self._notices = Notices(iface, self)
+        self._started_s = 0.0
+        self._raster_name = ""
+        self.page = SegmentPage(iface, self)
+        self.panel = RunPanel(self)
+        self.run = SegmentRun(self)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        line = QFrame(self)
+        line.setFrameShape(QFrame.Shape.HLine)
+        line.setFrameShadow(QFrame.Shadow.Sunken)
+        layout.addWidget(self.page, 1)
+        layout.addWidget(line)
+        layout.addWidget(self.panel)
+        self._shortcut = make_shortcut(QKeySequence("Ctrl+Return"), self, self.start)
+        self._connect()
+        self.check()
+
+    def _connect(self) -> None:
+        self.page.changed.connect(self.check)
+        self.panel.run_requested.connect(self.start)
+        self.panel.cancel_requested.connect(self.cancel)
+        self.panel.command_requested.connect(self._copy_command)
+        self.run.stage.connect(self.panel.show_stage)
+        self.run.line.connect(self.panel.add_log)
+        self.run.finished.connect(self._finished)
+        self._environment.changed.connect(self.check)
+
+    def check(self) -> None:
+        """Look at the inputs and the engine, show the preflight, switch Run on or off."""
+        notes = self.page.notes()
+        if not self._environment.status().ok:
+            text = tr("The engine is not set up yet: see the Engine tab.")
+            notes = [Note(PROBLEM, text), *notes]
+        self.panel.show_notes(notes, ready=all(note.level != PROBLEM for note in notes))
+
+    def start(self) -> None:
+        """Start a run with the inputs as they are."""
+        if self.run.running():
+            return
+        if not self._environment.status().ok:
+            self.engine_wanted.emit()
+            return
+        if not self.page.ready():
+            self.check()
+            return
+        parameters = self.page.parameters()
+        work, layer = self.page.workload(), self.page.raster.layer()
+        self._raster_name = layer.name() if layer is not None else ""
+        self.page.remember()
+        self.panel.log.clear()
+        refusal = self.run.start(parameters)
+        if refusal:
+            self._notices.failure(tr("The run cannot start"), refusal, "", "")
+            return
+        self._started_s = time.monotonic()
+        self.page.setEnabled(False)
+        self.panel.set_running(True, megapixels=work.megapixels if work else 0.0)
+
+    def cancel(self) -> None:
+        """Stop the run; the panel answers at once."""
+        if self.run.running():
+            self.panel.show_cancelling()
+            self.run.cancel()
+
+    def _finished(self, outcome: Outcome) -> None:
+        self.page.setEnabled(True)
+        self.panel.set_running(False)
+        seconds = time.monotonic() - self._started_s
+        if outcome.kind == DONE:
+            self._show_result(outcome, seconds)
+        elif outcome.kind == CANCELLED:
+            text = tr("Cancelled after {time}. No layer was added.")
+            self._say_resting(text.format(time=duration_text(seconds)))
+        else:
+            self._say_resting(tr("Failed: {message}").format(message=outcome.message))
+            self._notices.failure(
+                tr("Segmentation failed"), outcome.message, outcome.hint, outcome.details
+            )
+        self.check()
+        self.run_finished.emit(outcome)
+
+    def _show_result(self, outcome: Outcome, seconds: float) -> None:
+        layers = self._add_layers(outcome)
+        count = sum(layer.featureCount() for layer in layers if hasattr(layer, "featureCount"))
+        one = tr("1 polygon in {time}.")
+        many = tr("{count} polygons in {time}.")
+        text = (one if count == 1 else many).format(count=f"{count:,}", time=duration_text(seconds))
+        self._say_resting(text)
+        self._notices.success(tr("Segmentation finished"), text)
+        details = outcome.result.details if outcome.result else {}
+        for warning in details.get("warnings", []):
+            self.panel.add_log("warning", str(warning))
+
+    def _add_layers(self, outcome: Outcome) -> List[QgsMapLayer]:
+        return results.add_results(
+            outcome.outputs, raster_name=self._raster_name, project=QgsProject.instance()
+        )
+
+    def _say_resting(self, text: str) -> None:
+        self.panel.set_status(text)
+        self.panel.add_log("info", text)
+
+    def _copy_command(self) -> None:
+        command = command_text(self.page.parameters())
+        if command:
+            self.panel.copy_text(command)
+            self.panel.set_status(tr("The command is on the clipboard."))
+        else:
+            text = tr("This QGIS cannot write this run as a command (needs QGIS 3.24).")
+            self.panel.set_status(text)
+
+    def dispose(self) -> None:
+        """Stop what runs and leave the map; called when the plugin is unloaded."""
+        self.run.cancel()
+        self.page.remember()
+        self.page.dispose()
