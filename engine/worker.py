@@ -259,7 +259,10 @@ def serve(
     if kill:
         kill_with_parent()
     logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        force=True,
     )
     worker = Worker(commands, EventStream(out), functions, idle_s=idle_s, grace_s=grace_s)
     signal.signal(signal.SIGINT, lambda *_: worker.close())

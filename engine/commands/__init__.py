@@ -1,0 +1,1 @@
+"""The commands of ``rs-segment``: options in, one job each, events shown to people."""
