@@ -39,6 +39,10 @@ class NetworkModule:
 
 NETWORK_MODULES: Mapping[str, NetworkModule] = {
     "pixel_linear": NetworkModule(SEMANTIC, ("pixel_linear",)),
+    "farseg": NetworkModule(SEMANTIC, ("farseg_r50",)),
+    "semantic_fpn": NetworkModule(SEMANTIC, ("semantic_fpn_r50",)),
+    "fcn_hrnet": NetworkModule(SEMANTIC, ("fcn_hrnet_w18", "fcn_hrnet_w48")),
+    "hi_resnet": NetworkModule(SEMANTIC, ("hi_resnet", "hi_resnet_base", "hrnet_w48")),
     "baselines": NetworkModule(
         SEMANTIC,
         (
@@ -47,7 +51,6 @@ NETWORK_MODULES: Mapping[str, NetworkModule] = {
             "unetplusplus",
             "unetplusplus_r50",
             "fpn",
-            "semantic_fpn_r50",
             "linknet",
             "manet",
             "pan",

@@ -32,7 +32,7 @@ def cross_entropy(
     """
     classes = logits.shape[1]
     total = functional.cross_entropy(
-        logits,
+        logits.float(),
         target,
         ignore_index=ignore_index,
         reduction="sum",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from .losses import cross_entropy
+from ..contracts import SemanticNetwork, semantic_loss
 from .padding import pad_to_multiple
 
 Outputs = Tensor | tuple[Tensor, ...]
 
 
-class Segmenter(nn.Module):
+class Segmenter(SemanticNetwork):
     """A semantic network that pads its input, calls its heads and crops their logits.
 
     In evaluation the network returns one tensor of logits. In training it returns what its own
@@ -82,7 +82,7 @@ class Segmenter(nn.Module):
         Returns:
             Scalars; the key ``loss`` is the one to minimise.
         """
-        return {"loss": cross_entropy(as_tuple(outputs)[-1], target, ignore_index)}
+        return semantic_loss(as_tuple(outputs)[-1], target, ignore_index=ignore_index)
 
     def _resize(self, logits: Tensor, images: Tensor) -> Tensor:
         if logits.shape[-2:] == images.shape[-2:]:
