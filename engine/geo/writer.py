@@ -1,0 +1,227 @@
+"""Writing of class and score rasters, row by row, with the same bytes for the same input."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window as GdalWindow
+
+from ..errors import DiskError
+from .grid import Grid
+from .source import limit_gdal_cache
+
+BLOCK_PX = 512
+DEFLATE_LEVEL = 1
+SMALLEST_OVERVIEW_PX = 256
+WRITE_ERRORS = (RasterioError, OSError)
+
+
+class RasterWriter:
+    """A tiled, compressed GeoTIFF of one byte band that is written from top to bottom.
+
+    Rows are buffered up to a row of blocks, so the number of rows per call does not show in
+    the file. Overviews are built when the writer is closed without an error.
+
+    Args:
+        path: File to write; an existing one is replaced.
+        grid: Its grid.
+        nodata: Value without meaning, None if there is none.
+        colors: ``#rrggbb`` by value; the raster becomes a paletted one.
+        names: Class name by value; written as metadata ``CLASS_<value>`` and, for the legend
+            of QGIS, as category names into ``<path>.aux.xml``.
+        description: Description of the band.
+        tags: Metadata items.
+        scale: Real value per step: a score of 254 steps has 1/254.
+        resampling: How overviews are made: ``mode``, ``average`` or ``nearest``.
+
+    Raises:
+        DiskError: If the file cannot be written, here or in ``write_rows`` or ``close``.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        grid: Grid,
+        *,
+        nodata: int | None,
+        colors: Mapping[int, str] | None = None,
+        names: Mapping[int, str] | None = None,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        scale: float = 1.0,
+        resampling: str = "nearest",
+    ) -> None:
+        self.path, self.grid = Path(path), grid
+        self._resampling = Resampling[resampling]
+        self._names = dict(names or {})
+        self._buffer = np.empty((min(BLOCK_PX, grid.height), grid.width), np.uint8)
+        self._buffered = self._written = 0
+        limit_gdal_cache()
+        self._dataset = self._open(nodata)
+        try:
+            if colors:
+                self._dataset.write_colormap(1, _palette(colors, nodata))
+            if scale != 1.0:
+                self._dataset.scales = (scale,)
+            if description:
+                self._dataset.set_band_description(1, description)
+            classes = {f"CLASS_{value}": name for value, name in self._names.items()}
+            self._dataset.update_tags(**{**dict(tags or {}), **classes})
+        except WRITE_ERRORS as error:
+            raise self._failed(error) from None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that exist after closing: the GeoTIFF and, with names, its ``.aux.xml``."""
+        sidecar = self.path.with_name(self.path.name + ".aux.xml")
+        return (self.path, sidecar) if self._names else (self.path,)
+
+    def _open(self, nodata: int | None) -> DatasetWriter:
+        profile: dict[str, Any] = {
+            "driver": "GTiff",
+            "height": self.grid.height,
+            "width": self.grid.width,
+            "count": 1,
+            "dtype": "uint8",
+            "nodata": nodata,
+            "transform": self.grid.transform,
+            "crs": CRS.from_wkt(self.grid.crs_wkt) if self.grid.crs_wkt else None,
+            "tiled": True,
+            "blockxsize": BLOCK_PX,
+            "blockysize": BLOCK_PX,
+            "compress": "deflate",
+            "zlevel": DEFLATE_LEVEL,
+            "bigtiff": "IF_SAFER",
+            "sparse_ok": True,
+            "num_threads": 2,
+        }
+        try:
+            self.path.unlink(missing_ok=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                return rasterio.open(self.path, "w", **profile)
+        except WRITE_ERRORS as error:
+            raise self._failed(error) from None
+
+    def write_rows(self, rows: npt.NDArray[np.uint8]) -> None:
+        """Append rows, ``uint8[h, W]``.
+
+        Raises:
+            DiskError: If the disk does not take them.
+            ValueError: If their width is not the grid's, or there are more than its rows.
+        """
+        total = self._written + self._buffered + len(rows)
+        if rows.shape[1] != self.grid.width or total > self.grid.height:
+            raise ValueError(
+                f"rows {rows.shape} do not fit a grid of {self.grid.height} x {self.grid.width}"
+            )
+        while len(rows):
+            taken = rows[: len(self._buffer) - self._buffered]
+            self._buffer[self._buffered : self._buffered + len(taken)] = taken
+            self._buffered += len(taken)
+            rows = rows[len(taken) :]
+            if self._buffered == len(self._buffer):
+                self._flush()
+
+    def _flush(self) -> None:
+        if not self._buffered:
+            return
+        area = GdalWindow(0, self._written, self.grid.width, self._buffered)
+        try:
+            self._dataset.write(self._buffer[: self._buffered], 1, window=area)
+        except WRITE_ERRORS as error:
+            raise self._failed(error) from None
+        self._written += self._buffered
+        self._buffered = 0
+
+    def close(self) -> None:
+        """Write the last rows, the overviews and the category names, and close the file.
+
+        Raises:
+            DiskError: If the disk does not take them.
+            ValueError: If rows are missing.
+        """
+        if self._dataset.closed:
+            return
+        self._flush()
+        if self._written != self.grid.height:
+            self._dataset.close()
+            raise ValueError(f"{self._written} of {self.grid.height} rows were written")
+        try:
+            factors = overview_factors(self.grid.height, self.grid.width)
+            if factors:
+                with rasterio.Env(**OVERVIEW_OPTIONS):
+                    self._dataset.build_overviews(factors, self._resampling)
+            self._dataset.close()
+            for sidecar in self.files[1:]:
+                sidecar.write_text(_category_xml(self._names), encoding="utf-8")
+        except WRITE_ERRORS as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: Exception) -> DiskError:
+        return DiskError(f"{self.path}: {error}")
+
+    def __enter__(self) -> RasterWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._dataset.close()
+
+
+OVERVIEW_OPTIONS = {
+    "GDAL_TIFF_OVR_BLOCKSIZE": BLOCK_PX,
+    "ZLEVEL_OVERVIEW": DEFLATE_LEVEL,
+    "SPARSE_OK_OVERVIEW": True,
+    "GDAL_NUM_THREADS": 2,
+}
+
+
+def overview_factors(height: int, width: int) -> list[int]:
+    """Return 2, 4, 8, ... until the longer side is at most 256 pixels."""
+    factors, factor = [], 2
+    while max(height, width) * 2 > SMALLEST_OVERVIEW_PX * factor:
+        factors.append(factor)
+        factor *= 2
+    return factors
+
+
+def _palette(colors: Mapping[int, str], nodata: int | None) -> dict[int, tuple[int, ...]]:
+    table = {
+        value: (int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16), 255)
+        for value, color in colors.items()
+    }
+    if nodata is not None:
+        table[nodata] = (0, 0, 0, 0)
+    return table
+
+
+def _category_xml(names: Mapping[int, str]) -> str:
+    """Return GDAL's sidecar with the names of the values 0, 1, 2, ... in order."""
+    lines = (
+        f"      <Category>{escape(names.get(value, ''))}</Category>"
+        for value in range(max(names) + 1)
+    )
+    return "\n".join(
+        ['<PAMDataset>', '  <PAMRasterBand band="1">', "    <CategoryNames>", *lines,
+         "    </CategoryNames>", "  </PAMRasterBand>", "</PAMDataset>", ""]
+    )  # fmt: skip
