@@ -1,0 +1,73 @@
+# One command each; `make demo` and `make test` set up everything that they need.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON := .venv/bin/python
+QGIS_TEST_PYTHON := build/qgis-venv/bin/python
+SCREEN := xvfb-run -a -s "-screen 0 1600x1000x24"
+PYTEST_JOBS ?= 2
+PROFILE_DIR ?=
+export RS_SEGMENT_PYTHON := $(CURDIR)/.venv/bin/python
+
+.PHONY: help setup demo test test-engine test-qgis test-slow lint format typecheck architecture bench \
+	install install-dev package screenshots docs clean
+
+help:                ## show the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 20
+
+setup:               ## install QGIS and make the engine's environment where they are missing
+	@scripts/install_qgis.sh
+	@scripts/setup_engine.sh
+
+demo: setup          ## segment the shipped sample in headless QGIS and render the map in demo/
+	$(PYTHON) scripts/demo.py
+
+test: setup lint typecheck test-engine test-qgis  ## everything: checks, engine, worker, plugin in QGIS, end to end
+
+test-engine: architecture
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests -q -n $(PYTEST_JOBS) -m "not qgis" \
+		--ignore tests/test_architecture.py --durations 10
+
+architecture:        ## import table, size limits, light modules
+	$(PYTHON) -m pytest tests/test_architecture.py -q
+
+test-qgis:           ## the plugin in a real QGIS on a virtual screen
+	$(SCREEN) $(QGIS_TEST_PYTHON) -m pytest tests/plugin tests/e2e -q -m qgis --durations 10
+
+test-slow:           ## only the tests of more than ten seconds
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests -q -m "slow and not qgis"
+
+lint:                ## ruff, both the rules and the layout
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m codespell_lib README.md CHANGELOG.md CONTRIBUTING.md DESIGN.md docs engine rs_segment_plugin
+
+format:              ## rewrite the layout
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+typecheck:           ## mypy: strict for the engine, normal for the plugin
+	$(PYTHON) -m mypy
+
+bench: setup         ## time and memory against stated bounds
+	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PYTHON) "$$file"; done
+
+install: setup       ## put the plugin into your QGIS profile (PROFILE_DIR=... for another one)
+	python3 scripts/install_plugin.py $(if $(PROFILE_DIR),--profile-dir "$(PROFILE_DIR)")
+
+install-dev: setup   ## the same with links into this checkout
+	python3 scripts/install_plugin.py --link $(if $(PROFILE_DIR),--profile-dir "$(PROFILE_DIR)")
+
+package:             ## build and check dist/*.zip for the plugin site
+	python3 scripts/package_plugin.py
+
+screenshots: setup   ## pictures of the dock for the docs, from a real QGIS
+	$(SCREEN) /usr/bin/python3 scripts/make_screenshots.py
+
+docs: setup          ## check that every link and picture of the documentation exists
+	$(PYTHON) -m pytest tests/test_docs.py -q
+
+clean:               ## remove what was built; the environment .venv stays
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find engine rs_segment_plugin tests scripts benchmarks -name __pycache__ -prune -exec rm -rf {} +
