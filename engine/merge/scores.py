@@ -47,9 +47,7 @@ class LabelRule:
     background: tuple[int, ...] = ()
     threshold: float = 0.0
 
-    def labels(
-        self, scores: NDArray[np.float32]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def labels(self, scores: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Return the label of each pixel and the score of that label.
 
         Args:
@@ -128,9 +126,7 @@ class ScoreAccumulator:
         self._sums[:, rows, columns] += scores * self._weights
         self._total[rows, columns] += self._weights
 
-    def flush(
-        self, row_stop: int, rule: LabelRule
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def flush(self, row_stop: int, rule: LabelRule) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Take out the rows from the strip's first row up to ``row_stop`` (exclusive).
 
         Returns:

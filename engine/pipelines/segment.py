@@ -101,9 +101,7 @@ def _predict(run: _Run) -> TileCounts:
     return counts
 
 
-def _tile_loop(
-    run: _Run, source: MaskedRows, predictor: SemanticPredictor, total: int
-) -> TileLoop:
+def _tile_loop(run: _Run, source: MaskedRows, predictor: SemanticPredictor, total: int) -> TileLoop:
     card, job = run.setup.card, run.setup.job
 
     def on_tiles(counts: TileCounts) -> None:

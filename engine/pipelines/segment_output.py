@@ -74,7 +74,9 @@ class StripReader:
             self._report(Progress(stage, row_stop, plan.height, "rows"))
 
 
-def write_rasters(setup: SegmentSetup, reader: StripReader, partial: Callable[[Path], Path]) -> None:
+def write_rasters(
+    setup: SegmentSetup, reader: StripReader, partial: Callable[[Path], Path]
+) -> None:
     """Write the wanted rasters under their partial names.
 
     Raises:
@@ -92,15 +94,25 @@ def write_rasters(setup: SegmentSetup, reader: StripReader, partial: Callable[[P
             colors = {c.id: c.color for c in classes}
             names = {c.id: c.name for c in classes}
             writer = RasterWriter(
-                path, setup.grid, nodata=NODATA_LABEL, colors=colors, names=names,
-                description="class", tags=tags,
+                path,
+                setup.grid,
+                nodata=NODATA_LABEL,
+                colors=colors,
+                names=names,
+                description="class",
+                tags=tags,
             )
             writers.append((writer, "labels"))
         if outputs.score_raster is not None:
             path = partial(outputs.score_raster)
             writer = RasterWriter(
-                path, setup.grid, nodata=NODATA_LABEL, description="score", tags=tags,
-                scale=1 / SCORE_SCALE, resampling="average",
+                path,
+                setup.grid,
+                nodata=NODATA_LABEL,
+                description="score",
+                tags=tags,
+                scale=1 / SCORE_SCALE,
+                resampling="average",
             )
             writers.append((writer, "scores"))
         for strip in reader.strips("raster"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -30,7 +31,7 @@ class Backend:
 def cpu_gains_from_bf16() -> bool:
     """Return whether this CPU multiplies bf16 matrices in hardware (AVX-512 BF16 or AMX)."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
             flags = next((line for line in file if line.startswith("flags")), "")
     except OSError:
         flags = ""

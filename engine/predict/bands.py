@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -78,10 +79,8 @@ class Prefetcher:
             self._thread.join(0.05)
 
     def _drain(self) -> None:
-        try:
+        with contextlib.suppress(queue.Empty):
             self._queue.get_nowait()
-        except queue.Empty:
-            pass
 
     def _items(self) -> Iterator[TileRow]:
         while True:

@@ -63,9 +63,7 @@ class TileLoop:
     cancelled: Callable[[], bool]
     on_tiles: Callable[[TileCounts], None]
 
-    def run_panel(
-        self, panel: Panel, first_row: int, counts: TileCounts
-    ) -> Iterator[PanelStrip]:
+    def run_panel(self, panel: Panel, first_row: int, counts: TileCounts) -> Iterator[PanelStrip]:
         """Yield the strips of a panel from row of tiles ``first_row`` on.
 
         Rows of tiles above it that reach into its strip are computed again, in the same
@@ -107,9 +105,7 @@ class TileLoop:
                 pending = []
         self.on_tiles(counts)
 
-    def _tile(
-        self, pixels: NDArray[np.generic], valid: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
+    def _tile(self, pixels: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Return the normalised tile at the network's input size; missing pixels are the mean."""
         tile = normalize(pixels, self.bands)
         if not valid.all():

@@ -33,8 +33,16 @@ def write_classes(
 ) -> None:
     """Write class ids as a one-band uint8 GeoTIFF with nodata 200."""
     with rasterio.open(
-        path, "w", driver="GTiff", height=classes.shape[0], width=classes.shape[1], count=1,
-        dtype="uint8", crs=crs, transform=transform, nodata=200,
+        path,
+        "w",
+        driver="GTiff",
+        height=classes.shape[0],
+        width=classes.shape[1],
+        count=1,
+        dtype="uint8",
+        crs=crs,
+        transform=transform,
+        nodata=200,
     ) as raster:
         raster.write(classes, 1)
 
@@ -97,14 +105,24 @@ def test_identity_to_the_pixel(
     classes[0, 0] = 3
     write_classes(tmp_path / "in.tif", classes)
     result, found, events = segment(
-        model, tmp_path / "in.tif", tmp_path,
-        tile_px=tile, overlap_px=overlap, tta=tta, max_memory_mib=memory,
+        model,
+        tmp_path / "in.tif",
+        tmp_path,
+        tile_px=tile,
+        overlap_px=overlap,
+        tta=tta,
+        max_memory_mib=memory,
     )
     assert np.array_equal(found, np.where(classes == 200, 255, classes))
-    polygons, ids = read_labels(tmp_path / "out.gpkg", layer="classes", crs_wkt="", field="class_id")
+    polygons, ids = read_labels(
+        tmp_path / "out.gpkg", layer="classes", crs_wkt="", field="class_id"
+    )
     painted = rasterize(
         zip(polygons, [int(i) for i in ids], strict=True),
-        out_shape=classes.shape, transform=ROTATED, fill=99, dtype="uint8",
+        out_shape=classes.shape,
+        transform=ROTATED,
+        fill=99,
+        dtype="uint8",
     )
     wanted = np.where((classes == 200) | (classes == 0), 99, classes)
     assert np.array_equal(painted, wanted)
@@ -121,9 +139,7 @@ def test_areas_are_square_metres_in_any_crs(
     classes[10:20, 5:25] = 2
     write_classes(tmp_path / "in.tif", classes, transform, crs)
     result, _, _ = segment(model, tmp_path / "in.tif", tmp_path, tile_px=32, overlap_px=8)
-    area_m2 = next(
-        v["area_m2"] for v in result.details["classes"].values() if v["count"]
-    )
+    area_m2 = next(v["area_m2"] for v in result.details["classes"].values() if v["count"])
     # 200 pixels of 2 m x 1 m on UTM ground (scale 0.9996 near the central meridian), or of
     # 1e-5 degrees x 2e-5 degrees at 27.6 degrees north: 0.98727 m x 2.21622 m
     expected = 400.0 / 0.9996**2 if crs == UTM else 200 * 0.987306 * 2.215983

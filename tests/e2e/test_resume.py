@@ -31,9 +31,18 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     classes = np.kron(coarse, np.ones((13, 9), np.uint8))[:, :331]
     path = folder / "scene.tif"
     with rasterio.open(
-        path, "w", driver="GTiff", height=2600, width=331, count=1, dtype="uint8",
-        crs="EPSG:32645", transform=Affine(0.5, 0, 300_000, 0, -0.5, 3_000_000), tiled=True,
-        blockxsize=128, blockysize=128,
+        path,
+        "w",
+        driver="GTiff",
+        height=2600,
+        width=331,
+        count=1,
+        dtype="uint8",
+        crs="EPSG:32645",
+        transform=Affine(0.5, 0, 300_000, 0, -0.5, 3_000_000),
+        tiled=True,
+        blockxsize=128,
+        blockysize=128,
     ) as raster:
         raster.write(classes, 1)
     return path, write_identity_model(folder / "identity4", 4)
@@ -42,9 +51,25 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def command(scene: tuple[Path, Path], output: Path, *options: str) -> list[str]:
     raster, model = scene
     return [
-        sys.executable, "-m", "engine", "segment", str(raster), "--model", str(model),
-        "--output", str(output), "--class-raster", str(output.with_suffix(".tif")),
-        "--tile", "48", "--overlap", "20", "--device", "cpu", "--json", *options,
+        sys.executable,
+        "-m",
+        "engine",
+        "segment",
+        str(raster),
+        "--model",
+        str(model),
+        "--output",
+        str(output),
+        "--class-raster",
+        str(output.with_suffix(".tif")),
+        "--tile",
+        "48",
+        "--overlap",
+        "20",
+        "--device",
+        "cpu",
+        "--json",
+        *options,
     ]
 
 

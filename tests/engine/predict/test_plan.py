@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,9 +35,7 @@ def test_panels_own_each_column_once_and_see_every_tile(
 ) -> None:
     overlap = data.draw(st.integers(0, tile - 1))
     plan = make_plan(height, width, tile, overlap, data.draw(st.integers(1, 6)))
-    one = plan_tiles(
-        (height, width), tile_px=tile, overlap_px=overlap, stride=32, column_bytes=1
-    )
+    one = plan_tiles((height, width), tile_px=tile, overlap_px=overlap, stride=32, column_bytes=1)
     assert len(one.panels) == 1
     columns = one.panels[0].tile_starts
     position = 0
@@ -52,7 +52,7 @@ def test_panels_own_each_column_once_and_see_every_tile(
     rows = [plan.strip_rows(i) for i in range(len(plan.row_starts))]
     assert rows[0][0] == 0
     assert rows[-1][1] == height
-    assert all(a[1] == b[0] for a, b in zip(rows, rows[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(rows))
 
 
 @given(height=st.integers(1, 300), tile=st.integers(2, 64), data=st.data())
@@ -72,7 +72,11 @@ def test_first_row_for_finds_all_rows_of_tiles_that_reach_into_a_strip(
 
 @pytest.mark.parametrize(
     ("shape", "tile_px", "input_px"),
-    [((37, 61), (37, 61), (64, 64)), ((1, 600), (1, 256), (32, 256)), ((900, 1), (256, 1), (256, 32))],
+    [
+        ((37, 61), (37, 61), (64, 64)),
+        ((1, 600), (1, 256), (32, 256)),
+        ((900, 1), (256, 1), (256, 32)),
+    ],
 )
 def test_small_rasters_are_padded_for_the_network_only(
     shape: tuple[int, int], tile_px: tuple[int, int], input_px: tuple[int, int]
