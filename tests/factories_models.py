@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
+
 from engine.zoo.card import (
     CARD_NAME,
     WEIGHTS_NAME,
@@ -15,7 +17,6 @@ from engine.zoo.card import (
     WeightsInfo,
 )
 from engine.zoo.registry import file_sha256
-from safetensors.torch import save_file
 
 LOGIT_SCALE = 64.0
 

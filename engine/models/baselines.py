@@ -12,7 +12,6 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import torch.nn.functional as functional
 from torch import Tensor, nn
-from torchvision.models.segmentation import fcn_resnet50
 
 from .contracts import SemanticNetwork
 from .registry import SEMANTIC, register

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -65,9 +64,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Copies: tensors that share memory (tied weights, views) cannot be stored as they are.
-        plain = {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+        plain = {
+            k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()
+        }
         save_file(plain, partial, metadata=metadata)
-        os.replace(partial, path)
+        partial.replace(path)
     except (OSError, SafetensorError) as error:
         raise DiskError(f"cannot write {path}: {error}", "check the space and the rights") from None
 
@@ -96,9 +97,20 @@ def load_checkpoint(
     return state, _part(tensors, "average.")
 
 
-def _metadata(path: Path) -> dict[str, str]:
-    from safetensors import safe_open
+def read_state(folder: Path) -> TrainState:
+    """Return the state of the checkpoint in a folder, without its tensors.
 
+    Raises:
+        ModelError: If there is none, or it is damaged.
+    """
+    path = folder / TENSORS_NAME
+    try:
+        return TrainState(**json.loads(_metadata(path)[STATE_NAME]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"checkpoint {path} cannot be read: {error}", "train first") from None
+
+
+def _metadata(path: Path) -> dict[str, str]:
     with safe_open(path, framework="pt") as file:
         return dict(file.metadata() or {})
 

@@ -3,8 +3,8 @@
 Some published encoders come with batch normalisation folded into the convolutions: the
 normalisation layers are the identity with a bias. Used as they are, training mode would
 normalise such activations to zero mean and unit variance and destroy what was learnt.
-:func:`recalibrate_batch_norm` measures the activations of training images and rewrites each layer so that
-it computes the same function through true statistics.
+:func:`recalibrate_batch_norm` measures the activations of training images and rewrites each
+layer so that it computes the same function through true statistics.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def read_npz_tensors(path: Path) -> dict[str, Tensor]:
         ) from None
 
 
-def load_encoder(encoder: nn.Module, weights: Mapping[str, Tensor], prefix: str = "features.") -> int:
+def load_encoder(
+    encoder: nn.Module, weights: Mapping[str, Tensor], prefix: str = "features."
+) -> int:
     """Copy pretrained tensors into an encoder; the names must agree.
 
     Args:

@@ -183,7 +183,7 @@ class SemanticTrainer:
         logger.info("validation %s", {k: round(v, 4) for k, v in record.items()})
 
 
-class averaged:  # noqa: N801
+class averaged:
     """Context in which a network has the averaged weights."""
 
     def __init__(self, network: nn.Module, average: Mapping[str, Tensor]) -> None:
