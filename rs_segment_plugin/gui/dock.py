@@ -58,7 +58,7 @@ class RsSegmentDock(QgsDockWidget):
 
     def _environment_changed(self) -> None:
         ready = bool(self._environment.status().ok)
-        if ready and hasattr(self._environment, "devices"):
+        if ready:
             self.segment.page.set_devices(self._environment.devices())
         if ready != self._was_ready:
             self.tabs.setCurrentWidget(self.segment if ready else self.engine)

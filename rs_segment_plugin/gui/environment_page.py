@@ -5,12 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import Any, Optional
 
-from qgis.gui import QgsFileWidget, QgsScrollArea
+from qgis.gui import QgsCollapsibleGroupBox, QgsFileWidget, QgsScrollArea
 from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtGui import QShowEvent
 from qgis.PyQt.QtWidgets import (
     QCheckBox,
     QFrame,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
     QPlainTextEdit,
@@ -39,7 +39,7 @@ class EnvironmentPage(QWidget):
     def __init__(self, environment: Any, parent: Optional[QWidget] = None) -> None:
         super().__init__(parent)
         self._environment = environment
-        self._creator: Optional[Any] = None
+        self._creator = environment.creator()
         self.state = _text_label("rsEngineState")
         self.refresh_button = QPushButton(theme_icon("mActionRefresh.svg"), tr("Look again"), self)
         content = QWidget(self)
@@ -51,8 +51,10 @@ class EnvironmentPage(QWidget):
         row.addWidget(self.refresh_button)
         row.addStretch(1)
         layout.addLayout(row)
-        layout.addWidget(self._make_create_group())
-        layout.addWidget(self._make_existing_group())
+        self._groups = (self._make_create_group(), self._make_existing_group())
+        for group in self._groups:
+            group.setSaveCollapsedState(False)
+            layout.addWidget(group)
         layout.addStretch(1)
         scroll = QgsScrollArea(self)
         scroll.setWidgetResizable(True)
@@ -63,11 +65,14 @@ class EnvironmentPage(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
         self.refresh_button.clicked.connect(lambda: environment.refresh())
+        self._creator.progress.connect(self._show_progress)
+        self._creator.line.connect(self.log.appendPlainText)
+        self._creator.finished.connect(self._created)
         environment.changed.connect(self.show_state)
         self.show_state()
 
-    def _make_create_group(self) -> QGroupBox:
-        group = QGroupBox(tr("Create it for me"), self)
+    def _make_create_group(self) -> QgsCollapsibleGroupBox:
+        group = QgsCollapsibleGroupBox(tr("Create it for me"), self)
         self.plan = _text_label("rsEnginePlan")
         self.consent = QCheckBox(tr("Yes, download and install this"), group)
         self.consent.setObjectName("rsConsent")
@@ -91,8 +96,8 @@ class EnvironmentPage(QWidget):
         self.create_button.clicked.connect(self._create_pressed)
         return group
 
-    def _make_existing_group(self) -> QGroupBox:
-        group = QGroupBox(tr("Use an existing Python"), self)
+    def _make_existing_group(self) -> QgsCollapsibleGroupBox:
+        group = QgsCollapsibleGroupBox(tr("Use an existing Python"), self)
         text = _text_label("rsExistingText")
         text.setText(
             escape(
@@ -131,21 +136,23 @@ class EnvironmentPage(QWidget):
                 "Models run in a Python environment of their own, apart from QGIS, so that "
                 "they can never break it. It is made once and serves all your projects."
             )
-            reason = " ".join(part for part in (status.message, status.hint) if part)
-            self.state.setText(
-                f"<b style='font-size:large'>{escape(head)}</b><br/>{escape(body)}"
-                f"<br/><span style='color:{_NEUTRAL}'>{escape(reason)}</span>"
-            )
+            text = f"<b style='font-size:large'>{escape(head)}</b><br/>{escape(body)}"
+            if status.python:
+                reason = " ".join(part for part in (status.message, status.hint) if part)
+                text += "<br/>" + _colored(reason, _BAD)
+            self.state.setText(text)
+        for group in self._groups:
+            group.setCollapsed(bool(status.ok) and not self._creating())
         self._show_plan()
 
     def _show_plan(self) -> None:
         template = tr(
-            "Downloads Python packages (PyTorch, GDAL and others) from the Python package "
-            "index and keeps them in the folder below. About {size} GB on disk, 5 to 20 "
-            "minutes. Nothing of QGIS or of the system is changed; delete the folder to "
-            "undo it."
+            "Downloads about {size} GB of Python packages (PyTorch, GDAL and others) from the "
+            "Python package index; unpacked they take about twice that, in the folder below. "
+            "It takes 5 to 20 minutes. Nothing of QGIS or of the system is changed; delete "
+            "the folder to undo it."
         )
-        size = f"{self._environment.download_gb():.0f}"
+        size = f"{self._environment.download_gb():g}"
         folder = _breakable(str(self._environment.folder()))
         self.plan.setText(f"{escape(template.format(size=size))}<br/><code>{folder}</code>")
 
@@ -154,7 +161,7 @@ class EnvironmentPage(QWidget):
             self.create_button.setEnabled(agreed)
 
     def _creating(self) -> bool:
-        return self._creator is not None and bool(self._creator.running())
+        return bool(self._creator.running())
 
     def _create_pressed(self) -> None:
         if self._creating():
@@ -162,10 +169,6 @@ class EnvironmentPage(QWidget):
             self.progress_text.setText(escape(tr("Cancelling…")))
             self._creator.cancel()
             return
-        self._creator = self._environment.creator()
-        self._creator.progress.connect(self._show_progress)
-        self._creator.line.connect(self.log.appendPlainText)
-        self._creator.finished.connect(self._created)
         self.log.clear()
         self.log.setVisible(True)
         self.progress.setVisible(True)
@@ -181,7 +184,6 @@ class EnvironmentPage(QWidget):
         self.progress_text.setText(escape(stage))
 
     def _created(self, ok: bool, message: str, hint: str) -> None:
-        self._creator = None
         self.progress.setVisible(False)
         self.create_button.setText(tr("Create"))
         self.consent.setEnabled(True)
@@ -189,8 +191,6 @@ class EnvironmentPage(QWidget):
         self.create_button.setEnabled(False)
         text = " ".join(part for part in (message, hint) if part)
         self.progress_text.setText(_colored(text, _GOOD if ok else _BAD))
-        if ok:
-            self._environment.refresh()
 
     def _check_pressed(self) -> None:
         python = self.python.filePath().strip()
@@ -206,6 +206,13 @@ class EnvironmentPage(QWidget):
             return
         self.check_text.setText(_colored(text or tr("This Python works."), _GOOD))
         self._environment.use(python)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Look at the interpreter when the page is first shown and nothing is known yet."""
+        super().showEvent(event)
+        status = self._environment.status()
+        if status.ok and not status.versions:
+            self._environment.refresh()
 
     def dispose(self) -> None:
         """Stop a creation that is under way."""
@@ -235,7 +242,6 @@ def _breakable(path: str) -> str:
 def _info(status: Any) -> str:
     """Return the message of a sound status and its versions, as further lines."""
     lines = [status.message] if status.message else []
-    versions = getattr(status, "versions", None) or {}
-    if versions:
-        lines.append(", ".join(f"{name} {value}" for name, value in versions.items()))
+    if status.versions:
+        lines.append(", ".join(f"{name} {value}" for name, value in status.versions.items()))
     return "".join(f"<br/><span style='color:{_NEUTRAL}'>{escape(t)}</span>" for t in lines)

@@ -23,7 +23,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from ..algorithms.segment_raster import AOI, EXTENT
+from ..algorithms.segment import AOI, EXTENT
 from ..messages import tr
 from .extent_tool import BoxTool, transform_box
 from .icons import own_icon, theme_icon

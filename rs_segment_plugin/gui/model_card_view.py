@@ -105,7 +105,7 @@ def _detail_rows(entry: ModelEntry, card: ModelCard, scores: List[str]) -> List[
     rows += [_row(tr("Also tested"), text) for text in scores]
     if card.dtypes:
         rows.append(_row(tr("Pixel type"), ", ".join(card.dtypes)))
-    rows.append(_row(tr("Tile"), f"{card.tile_px} px, {card.overlap_px} px"))
+    rows.append(_row(tr("Tile"), _tile(card)))
     rows.append(_row(tr("Network"), _network(card)))
     for key in ("data", "split"):
         if card.training.get(key):
@@ -120,6 +120,11 @@ def _license_name(part: str) -> str:
     names = {"code": tr("Licence of the code"), "weights": tr("Licence of the weights")}
     names["data"] = tr("Licence of the data")
     return names.get(part, tr("Licence ({part})").format(part=part))
+
+
+def _tile(card: ModelCard) -> str:
+    text = tr("{tile} px, overlap {overlap} px")
+    return text.format(tile=card.tile_px, overlap=card.overlap_px)
 
 
 def _network(card: ModelCard) -> str:

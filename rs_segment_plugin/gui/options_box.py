@@ -15,7 +15,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from ..algorithms import segment_raster as ids
+from ..algorithms import segment as ids
 from ..engine_api import ModelCard
 from ..messages import tr
 

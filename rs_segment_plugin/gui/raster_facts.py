@@ -17,7 +17,11 @@ from qgis.core import (
     QgsUnitTypes,
 )
 
+from ..messages import tr
+
 GDAL_PROVIDER = "gdal"
+# A number stays on the line of its unit.
+_NBSP = "\u00a0"
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,16 @@ class RasterFacts:
     is_file: bool
 
     def summary(self) -> str:
-        """Return one line for people, without translated words."""
+        """Return one line for people."""
         parts = []
         if self.width_px:
-            parts.append(f"{self.width_px} × {self.height_px} px")
+            parts.append(f"{self.width_px} × {self.height_px} px".replace(" ", _NBSP))
         if self.gsd_m:
             parts.append(length_text(self.gsd_m) + "/px")
         if self.dtypes:
-            parts.append(f"{len(self.bands)} × {self.dtypes[0]}")
+            one, many = tr("1 band"), tr("{count} bands")
+            bands = one if len(self.bands) == 1 else many.format(count=len(self.bands))
+            parts.append(f"{bands} {self.dtypes[0]}".replace(" ", _NBSP))
         parts.append(self.crs.authid() or self.crs.description() or "–")
         return " · ".join(parts)
 
@@ -73,8 +79,8 @@ class RasterFacts:
 def length_text(metres: float) -> str:
     """Return a length such as ``12 cm``, ``1.5 m`` or ``30 m``."""
     if metres < 0.995:
-        return f"{metres * 100:.3g} cm"
-    return f"{metres:.3g} m" if metres < 1000 else f"{metres / 1000:.3g} km"
+        return f"{metres * 100:.3g}{_NBSP}cm"
+    return f"{metres:.3g}{_NBSP}m" if metres < 1000 else f"{metres / 1000:.3g}{_NBSP}km"
 
 
 def read_facts(layer: QgsRasterLayer) -> RasterFacts:
@@ -85,7 +91,7 @@ def read_facts(layer: QgsRasterLayer) -> RasterFacts:
         name=layer.name(),
         width_px=max(0, layer.width()),
         height_px=max(0, layer.height()),
-        bands=tuple(layer.bandName(n) or str(n) for n in numbers),
+        bands=tuple(_band_label(layer, n) for n in numbers),
         band_names=tuple(_band_name(layer, n) for n in numbers),
         dtypes=tuple(_dtype_name(provider.sourceDataType(n)) for n in numbers),
         gsd_m=_gsd_m(layer),
@@ -100,6 +106,12 @@ def _dtype_name(data_type: Qgis.DataType) -> str:
     if name is None:
         name = {1: "Byte", 2: "UInt16", 3: "Int16", 4: "UInt32", 5: "Int32"}.get(int(data_type), "")
     return name or "Float32"
+
+
+def _band_label(layer: QgsRasterLayer, number: int) -> str:
+    label = layer.bandName(number) or str(number)
+    name = _band_name(layer, number)
+    return label if not name or name in label.lower() else f"{label} ({name})"
 
 
 def _band_name(layer: QgsRasterLayer, number: int) -> str:

@@ -65,7 +65,7 @@ class RunPanel(QFrame):
         self.run_button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.command_button = _tool_button("rsCopyCommand", "mActionEditCopy.svg")
         self.command_button.setToolTip(tr("Copy this run as a qgis_process command"))
-        self.log_button = _tool_button("rsShowLog", "mIconInfo.svg")
+        self.log_button = _tool_button("rsShowLog", "mMessageLog.svg")
         self.log_button.setToolTip(tr("Show or hide the log"))
         self.log_button.setCheckable(True)
         self.log = QPlainTextEdit(self)

@@ -8,10 +8,17 @@ from typing import Any, Dict, List, Optional, Sequence
 from qgis.core import QgsProcessing
 from qgis.gui import QgsFileWidget, QgsScrollArea
 from qgis.PyQt.QtCore import Qt, QTimer, pyqtSignal
-from qgis.PyQt.QtWidgets import QComboBox, QFormLayout, QFrame, QVBoxLayout, QWidget
+from qgis.PyQt.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QVBoxLayout,
+    QWidget,
+)
 
 from .. import settings
-from ..algorithms import segment_raster as ids
+from ..algorithms import segment as ids
 from ..messages import tr
 from .band_mapping import BandMapping
 from .extent_picker import ExtentPicker
@@ -40,6 +47,10 @@ class SegmentPage(QWidget):
         self.device.setObjectName("rsDevice")
         self.options = OptionsBox(self)
         self.output = self._make_output()
+        self.resume = QCheckBox(tr("Continue the run that was interrupted"), self)
+        self.resume.setObjectName("rsResume")
+        self.resume.setToolTip(tr("Tiles that are done already are not computed again"))
+        self.resume.setVisible(False)
         # Panning fires many signals: look at the raster again only when they settle.
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -71,6 +82,7 @@ class SegmentPage(QWidget):
         form.addRow(tr("Model"), self.model)
         form.addRow(tr("Area"), self.area)
         form.addRow(tr("Output"), self.output)
+        form.addRow("", self.resume)
         form.addRow(tr("Device"), self.device)
         form.addRow(self.bands)
         form.addRow(self.options)
@@ -103,7 +115,18 @@ class SegmentPage(QWidget):
         for source in (self.area, self.bands, self.options):
             source.changed.connect(self._settle.start)
         self.device.currentIndexChanged.connect(lambda *_: self._settle.start())
-        self.output.fileChanged.connect(lambda *_: self._settle.start())
+        self.output.fileChanged.connect(self._output_changed)
+
+    def _output_changed(self, *_ignored: object) -> None:
+        self.look_for_interrupted_run()
+        self._settle.start()
+
+    def look_for_interrupted_run(self) -> None:
+        """Offer to continue when the run folder of a stopped run lies beside the output."""
+        path = Path(self.output_path())
+        found = bool(self.output_path()) and path.with_name(f".{path.name}.run").is_dir()
+        self.resume.setVisible(found)
+        self.resume.setChecked(found)
 
     def _context_changed(self) -> None:
         facts, card = self.raster.facts(), self.model.card()
@@ -167,6 +190,8 @@ class SegmentPage(QWidget):
         }
         parameters.update(self.area.parameters())
         parameters.update(self.options.parameters())
+        if self.resume.isChecked():
+            parameters[ids.RESUME] = True
         return parameters
 
     def output_path(self) -> str:

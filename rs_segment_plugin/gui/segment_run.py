@@ -17,10 +17,10 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
+from ..algorithms.segment import ALGORITHM_ID
 from ..engine_api import Cancelled, Failure, Log, Progress, Result
 from ..messages import tr
 
-ALGORITHM_ID = "rssegment:segment"
 PROGRESS_EVERY_S = 0.1
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
 

@@ -39,6 +39,7 @@ class SegmentTab(QWidget):
         self._notices = Notices(iface, self)
         self._started_s = 0.0
         self._raster_name = ""
+        self._model_title = ""
         self.page = SegmentPage(iface, self)
         self.panel = RunPanel(self)
         self.run = SegmentRun(self)
@@ -86,6 +87,8 @@ class SegmentTab(QWidget):
         parameters = self.page.parameters()
         work, layer = self.page.workload(), self.page.raster.layer()
         self._raster_name = layer.name() if layer is not None else ""
+        card = self.page.model.card()
+        self._model_title = card.title if card else ""
         self.page.remember()
         self.panel.log.clear()
         refusal = self.run.start(parameters)
@@ -105,6 +108,7 @@ class SegmentTab(QWidget):
     def _finished(self, outcome: Outcome) -> None:
         self.page.setEnabled(True)
         self.panel.set_running(False)
+        self.page.look_for_interrupted_run()
         seconds = time.monotonic() - self._started_s
         if outcome.kind == DONE:
             self._show_result(outcome, seconds)
@@ -133,7 +137,10 @@ class SegmentTab(QWidget):
 
     def _add_layers(self, outcome: Outcome) -> List[QgsMapLayer]:
         return results.add_results(
-            outcome.outputs, raster_name=self._raster_name, project=QgsProject.instance()
+            outcome.outputs,
+            raster_name=self._raster_name,
+            model_title=self._model_title,
+            project=QgsProject.instance(),
         )
 
     def _say_resting(self, text: str) -> None:
