@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyproj
 from affine import Affine
+from pyproj.exceptions import CRSError
 
+from ..errors import JobError
 from .measure import arc_lengths, measure, surface_of
 from .windows import Window
 
-__all__ = ["Grid", "measure"]
+__all__ = ["Grid", "crs_to_wkt", "measure"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -88,3 +91,15 @@ class Grid:
         col_step, row_step = self.width / width, self.height / height
         transform = Affine(a * col_step, b * row_step, c, d * col_step, e * row_step, f)
         return Grid(height, width, transform, self.crs_wkt)
+
+
+def crs_to_wkt(text: str) -> str:
+    """Return a CRS given as ``EPSG:n``, WKT or PROJ text as WKT2.
+
+    Raises:
+        JobError: If the CRS is unknown.
+    """
+    try:
+        return str(pyproj.CRS.from_user_input(text).to_wkt())
+    except CRSError:
+        raise JobError(f"the CRS {text[:60]!r} is unknown", "give it as EPSG:n or as WKT") from None

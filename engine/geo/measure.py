@@ -104,7 +104,8 @@ def arc_lengths(start: FloatArray, end: FloatArray) -> FloatArray:
     """Return distances along the ground in metres between points in space, ``[n, 3]`` each."""
     chord = np.sqrt(((end - start) ** 2).sum(axis=1))
     half = np.minimum(chord / (2.0 * EARTH_RADIUS_M), 1.0)
-    return np.where(half > 1e-4, 2.0 * EARTH_RADIUS_M * np.arcsin(half), chord)
+    arc: FloatArray = np.where(half > 1e-4, 2.0 * EARTH_RADIUS_M * np.arcsin(half), chord)
+    return arc
 
 
 def measure(
@@ -141,8 +142,8 @@ def measure(
             areas[long[index]] = abs(area)
     signed = np.where(is_hole, -areas, areas)
     return (
-        np.bincount(ring_polygon, signed, minlength=count),
-        np.bincount(ring_polygon, lengths, minlength=count),
+        np.bincount(ring_polygon, signed, minlength=count).astype(np.float64),
+        np.bincount(ring_polygon, lengths, minlength=count).astype(np.float64),
     )
 
 

@@ -86,13 +86,12 @@ class RasterReader:
             self.count: int = self._dataset.count
             self.bands = self._checked_bands(bands)
             self.dtype = choose_dtype(self._dataset, self.bands)
-            area = self._checked_window(window)
-            self.grid = self.source_grid.window(area)
-            blocks = BlockRows(self._dataset, self.bands, self.dtype, area, buffer_bytes)
-            self._rows: _Rows = blocks
-            if shape_px is not None and shape_px != (area.height, area.width):
+            self._window = self._checked_window(window)
+            self._buffer_bytes = buffer_bytes
+            self.grid = self.source_grid.window(self._window)
+            if shape_px is not None:
                 self.grid = self.grid.scaled(*shape_px)
-                self._rows = ResampledRows(blocks, (area.height, area.width), shape_px)
+            self._rows: tuple[tuple[int, int], _Rows] | None = None
         except BaseException:
             self._dataset.close()
             raise
@@ -125,23 +124,52 @@ class RasterReader:
             )
         return window
 
-    def read_rows(self, row0: int, row1: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-        """Read rows ``row0..row1 - 1`` of the working grid in its full width.
+    def read_rows(
+        self, row0: int, row1: int, *, col0: int = 0, col1: int | None = None
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Read rows ``row0..row1 - 1`` of the working grid, or some columns of them.
 
-        Any order works; increasing rows decode each block once.
+        Any order works; increasing rows of the same columns decode each block once.
+
+        Args:
+            row0: First row.
+            row1: Row after the last one.
+            col0: First column.
+            col1: Column after the last one, None for the grid's width.
 
         Returns:
-            Pixels ``[C, h, W]`` in the raster's data type and validity ``bool[h, W]``: False
+            Pixels ``[C, h, w]`` in the raster's data type and validity ``bool[h, w]``: False
             where all chosen bands are nodata or NaN, or alpha or the raster's mask is 0.
 
         Raises:
             RasterReadError: If a block cannot be decoded; the message names the rows.
-            ValueError: If the rows are not inside the working grid.
+            ValueError: If the rows or columns are not inside the working grid.
         """
-        if not 0 <= row0 < row1 <= self.grid.height:
-            raise ValueError(f"rows {row0}..{row1} are not inside 0..{self.grid.height}")
+        columns = (col0, self.grid.width if col1 is None else col1)
+        if not (0 <= row0 < row1 <= self.grid.height and 0 <= col0 < columns[1] <= self.grid.width):
+            raise ValueError(
+                f"rows {row0}..{row1} and columns {columns[0]}..{columns[1]} are not inside "
+                f"{self.grid.height} x {self.grid.width}"
+            )
         with self._lock:
-            return self._rows.rows(row0, row1)
+            if self._rows is None or self._rows[0] != columns:
+                self._rows = None
+                self._rows = (columns, self._row_source(*columns))
+            return self._rows[1].rows(row0, row1)
+
+    def _row_source(self, col0: int, col1: int) -> _Rows:
+        """Return the rows of a range of columns of the working grid."""
+        shape_px = (self.grid.height, self.grid.width)
+        source_px = (self._window.height, self._window.width)
+        if shape_px == source_px:
+            return self._blocks(col0, col1)
+        return ResampledRows(self._blocks, source_px, shape_px, (col0, col1))
+
+    def _blocks(self, col0: int, col1: int) -> BlockRows:
+        """Return the rows of a range of columns of the window, not resampled."""
+        top, left = self._window.row_off, self._window.col_off
+        area = Window(top, left + col0, self._window.height, col1 - col0)
+        return BlockRows(self._dataset, self.bands, self.dtype, area, self._buffer_bytes)
 
     def fingerprint(self) -> str:
         """Return a hash (64 hexadecimal digits) that tells rasters apart, at little cost.

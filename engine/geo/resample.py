@@ -32,9 +32,16 @@ class MissingRule(Protocol):
 class RowSource(Protocol):
     """Whole rows at the source's resolution (``blocks.BlockRows``)."""
 
-    validity: MissingRule
-    dtype: np.dtype[np.generic]
-    rows: Callable[[int, int], tuple[Pixels, BoolArray]]
+    @property
+    def validity(self) -> MissingRule:
+        """Tells where a single band has no value."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the pixels."""
+
+    def rows(self, row0: int, row1: int) -> tuple[Pixels, BoolArray]:
+        """Return pixels ``[C, h, W]`` and validity ``[h, W]``."""
 
 
 def axis_weights(source_px: int, target_px: int, dtype: npt.DTypeLike) -> sparse.csr_matrix:
@@ -73,21 +80,27 @@ class ResampledRows:
     values of single bands, do not enter the mean.
 
     Args:
-        source: Rows at the source's resolution.
-        source_px: Its height and width.
+        open_source: Returns rows at the source's resolution for a range of its columns.
+        source_px: The source's height and width.
         target_px: Wanted height and width.
+        columns: The range of target columns that is wanted.
     """
 
     def __init__(
-        self, source: RowSource, source_px: tuple[int, int], target_px: tuple[int, int]
+        self,
+        open_source: Callable[[int, int], RowSource],
+        source_px: tuple[int, int],
+        target_px: tuple[int, int],
+        columns: tuple[int, int],
     ) -> None:
-        self._source = source
+        weights = axis_weights(source_px[1], target_px[1], np.float64)[slice(*columns)]
+        first, end = int(weights.indices.min()), int(weights.indices.max()) + 1
+        source = self._source = open_source(first, end)
         self.dtype = source.dtype
-        exact = np.dtype(source.dtype).kind == "i" or np.dtype(source.dtype).itemsize > 2
-        keep32 = source.dtype == np.float32 or np.dtype(source.dtype).itemsize <= 2
-        self._work = np.dtype(np.float32 if keep32 or not exact else np.float64)
+        keep32 = self.dtype.itemsize <= 2 or self.dtype == np.float32
+        self._work = np.dtype(np.float32 if keep32 else np.float64)
         self._row_weights = axis_weights(source_px[0], target_px[0], self._work)
-        self._col_weights = axis_weights(source_px[1], target_px[1], self._work)
+        self._col_weights = weights[:, first:end].astype(self._work)
         self._step = max(1, SOURCE_ROWS_AT_ONCE * target_px[0] // source_px[0])
         self._tail: tuple[int, Pixels, BoolArray] | None = None
 
@@ -161,5 +174,5 @@ class ResampledRows:
             total[partial] = np.where(share[partial] > 0, mean, empty)
         if self.dtype.kind == "f":
             return total
-        info = np.iinfo(self.dtype)  # type: ignore[arg-type]
+        info = np.iinfo(self.dtype)
         return np.clip(np.rint(total), info.min, info.max).astype(self.dtype)

@@ -50,8 +50,8 @@ class Validity:
         """
         nodata = self._nodata[index]
         if not self._is_float:
-            return None if nodata is None else np.equal(band, nodata)
-        missing = ~np.isfinite(band)
+            return None if nodata is None else np.asarray(band == nodata)
+        missing: BoolArray = ~np.isfinite(band)
         if nodata is not None:
             missing |= band == nodata
         return missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -149,16 +150,17 @@ class RasterWriter:
     def close(self) -> None:
         """Write the last rows, the overviews and the category names, and close the file.
 
+        A raster that lacks rows, because writing was given up, is removed.
+
         Raises:
             DiskError: If the disk does not take them.
-            ValueError: If rows are missing.
         """
         if self._dataset.closed:
             return
+        if self._written + self._buffered != self.grid.height:
+            self._abandon()
+            return
         self._flush()
-        if self._written != self.grid.height:
-            self._dataset.close()
-            raise ValueError(f"{self._written} of {self.grid.height} rows were written")
         try:
             factors = overview_factors(self.grid.height, self.grid.width)
             if factors:
@@ -169,6 +171,13 @@ class RasterWriter:
                 sidecar.write_text(_category_xml(self._names), encoding="utf-8")
         except WRITE_ERRORS as error:
             raise self._failed(error) from None
+
+    def _abandon(self) -> None:
+        """Close and remove the file; errors of the disk do not matter any more."""
+        with contextlib.suppress(*WRITE_ERRORS):
+            self._dataset.close()
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     def _failed(self, error: Exception) -> DiskError:
         return DiskError(f"{self.path}: {error}")
@@ -185,7 +194,7 @@ class RasterWriter:
         if error is None:
             self.close()
         else:
-            self._dataset.close()
+            self._abandon()
 
 
 OVERVIEW_OPTIONS = {
@@ -206,7 +215,7 @@ def overview_factors(height: int, width: int) -> list[int]:
 
 
 def _palette(colors: Mapping[int, str], nodata: int | None) -> dict[int, tuple[int, ...]]:
-    table = {
+    table: dict[int, tuple[int, ...]] = {
         value: (int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16), 255)
         for value, color in colors.items()
     }

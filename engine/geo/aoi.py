@@ -1,0 +1,108 @@
+"""Areas of interest: which pixel centres lie inside the polygons of a vector layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from ..errors import LabelError
+from .grid import FloatArray, Grid
+from .vector import read_polygons
+from .windows import Window
+
+CELLS_AT_ONCE = 4 << 20
+
+
+class AoiMask:
+    """Polygons as a mask of the pixels whose centres they contain.
+
+    The outlines are kept as edges in pixel coordinates, where every grid is upright. Each row
+    of pixels is cut with the edges that cross the line of its centres; the winding number
+    between two cuts says inside or outside. So a row never depends on the others, overlapping
+    polygons unite, and neighbours share no pixel and leave none out.
+
+    Args:
+        path: Vector file.
+        layer: Layer name; empty means the only or first one.
+        grid: Grid of the mask.
+
+    Attributes:
+        window: Smallest window of the grid that holds the polygons' part of it.
+
+    Raises:
+        LabelError: If the layer cannot be used, or no polygon touches the grid.
+    """
+
+    def __init__(self, path: str, layer: str, grid: Grid) -> None:
+        self.grid = grid
+        polygons = read_polygons(path, layer=layer, crs_wkt=grid.crs_wkt)
+        self._edges = _pixel_edges(polygons, grid)
+        window = _window(self._edges, grid)
+        if window is None:
+            raise LabelError(
+                f"no polygon of {path} touches the raster",
+                "check the CRS of both layers, or choose polygons on the raster",
+            )
+        self.window = window
+
+    def rows(self, row0: int, row1: int) -> npt.NDArray[np.bool_]:
+        """Return which pixels of rows ``row0..row1 - 1`` are inside, ``[h, W]``."""
+        inside = np.zeros((row1 - row0, self.grid.width), dtype=bool)
+        step = max(1, CELLS_AT_ONCE // self.grid.width)
+        top, end = max(row0, self.window.row_off), min(row1, self.window.row_end)
+        for row in range(top, end, step):
+            stop = min(row + step, end)
+            inside[row - row0 : stop - row0] = self._winding(row, stop) != 0
+        return inside
+
+    def _winding(self, row0: int, row1: int) -> npt.NDArray[np.int32]:
+        """Return the winding number of each pixel centre of some rows, ``[h, W]``."""
+        low, high = self._edges[:, [1, 3]].min(axis=1), self._edges[:, [1, 3]].max(axis=1)
+        edges = self._edges[(low < row1) & (high > row0)]
+        x0, y0, x1, y1 = edges.T
+        # An edge crosses the centre line y = row + 0.5 if low <= y < high.
+        first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), row0, row1).astype(np.int64)
+        stop = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), row0, row1).astype(np.int64)
+        counts = stop - first
+        edge = np.repeat(np.arange(len(edges)), counts)
+        row = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - first, counts)
+        slope = (row + 0.5 - y0[edge]) / (y1 - y0)[edge]
+        cut = x0[edge] + slope * (x1 - x0)[edge]
+        width = self.grid.width
+        column = np.clip(np.ceil(cut - 0.5), 0, width).astype(np.int64)
+        turns = np.bincount(
+            (row - row0) * (width + 1) + column,
+            np.where(y1 > y0, 1.0, -1.0)[edge],
+            minlength=(row1 - row0) * (width + 1),
+        )
+        steps = turns.astype(np.int32).reshape(row1 - row0, width + 1)[:, :width]
+        winding: npt.NDArray[np.int32] = np.cumsum(steps, axis=1, dtype=np.int32)
+        return winding
+
+
+def _pixel_edges(polygons: npt.NDArray[np.object_], grid: Grid) -> FloatArray:
+    """Return the edges of all rings as ``(col, row, col, row)``, ``float64[n, 4]``.
+
+    Shells run one way round and holes the other; horizontal edges, which no centre line
+    crosses, are left out.
+    """
+    parts = shapely.orient_polygons(shapely.get_parts(polygons))
+    rings = shapely.get_rings(parts)
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    rows, cols = grid.map_to_pixel(xy[:, 0], xy[:, 1])
+    edges = np.column_stack([cols[:-1], rows[:-1], cols[1:], rows[1:]])
+    edges = edges[ring[1:] == ring[:-1]]
+    chosen: FloatArray = edges[edges[:, 1] != edges[:, 3]]
+    return chosen
+
+
+def _window(edges: FloatArray, grid: Grid) -> Window | None:
+    if not len(edges):
+        return None
+    cols, rows = edges[:, [0, 2]], edges[:, [1, 3]]
+    row0, row1 = max(0, int(np.floor(rows.min()))), min(grid.height, int(np.ceil(rows.max())))
+    col0, col1 = max(0, int(np.floor(cols.min()))), min(grid.width, int(np.ceil(cols.max())))
+    if row0 >= row1 or col0 >= col1:
+        return None
+    return Window(row0, col0, row1 - row0, col1 - col0)
