@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from typing import cast
 
 import click
 
@@ -56,7 +55,7 @@ def worker(idle_seconds: float, kill_with_parent: bool) -> int:
 
 
 for _command in (segment, models, doctor, replay):
-    rs_segment.add_command(cast("click.Command", _command))
+    rs_segment.add_command(_command)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..errors import EngineError, JobError
+from ..errors import DiskError, EngineError, JobError
 from ..protocol import Cancelled, Failure, Result
 from ..runner import FinalEvent
 from .console import Console, exit_code
@@ -18,28 +18,31 @@ from .progress import duration_text
 NAME_FIELD = "{name}"
 
 
-class NumberList(click.ParamType):
-    """Numbers with commas between them, such as ``3,2,1``."""
+NumberReader = Callable[[click.Context, click.Parameter, str | None], tuple[float, ...] | None]
 
-    name = "numbers"
 
-    def __init__(self, kind: type[int] | type[float], count: int = 0) -> None:
-        self._kind = kind
-        self._count = count
+def number_list(kind: type[int] | type[float], count: int = 0) -> NumberReader:
+    """Return a callback that reads numbers with commas between them, such as ``3,2,1``.
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """Return the numbers as a tuple."""
-        if isinstance(value, tuple):
-            return value
+    Args:
+        kind: Kind of the numbers.
+        count: How many there must be, 0 for any.
+    """
+
+    def read(
+        ctx: click.Context, param: click.Parameter, value: str | None
+    ) -> tuple[float, ...] | None:
+        if value is None:
+            return None
         try:
-            numbers = tuple(self._kind(part) for part in str(value).split(","))
+            numbers = tuple(kind(part) for part in value.split(","))
         except ValueError:
-            self.fail(f"{value!r} is not a list of numbers with commas between them", param, ctx)
-        if self._count and len(numbers) != self._count:
-            self.fail(f"{value!r} has {len(numbers)} numbers, not {self._count}", param, ctx)
+            raise click.BadParameter(f"{value!r} is not a list of numbers: 1,2,3") from None
+        if count and len(numbers) != count:
+            raise click.BadParameter(f"{value!r} has {len(numbers)} numbers, not {count}")
         return numbers
+
+    return read
 
 
 @click.command(short_help="Segment rasters with a model.")
@@ -52,11 +55,15 @@ class NumberList(click.ParamType):
     help="GeoPackage; for several rasters a folder, or a path with {name}.",
 )
 @click.option("--crs", help="CRS of rasters that have none, such as EPSG:32645.")
-@click.option("--extent", type=NumberList(float, 4), metavar="X0,Y0,X1,Y1", help="Part to segment.")
+@click.option(
+    "--extent", callback=number_list(float, 4), metavar="X0,Y0,X1,Y1", help="Part to segment."
+)
 @click.option("--extent-crs", help="CRS of --extent; the raster's if not given.")
 @click.option("--aoi", metavar="FILE", help="Polygons outside of which nothing is segmented.")
 @click.option("--aoi-layer", metavar="NAME", help="Layer of --aoi.")
-@click.option("--bands", type=NumberList(int), metavar="3,2,1", help="Raster bands for the model.")
+@click.option(
+    "--bands", callback=number_list(int), metavar="3,2,1", help="Raster bands for the model."
+)
 @click.option("--tile", "tile_px", type=int, metavar="N", help="Tile side in pixels.")
 @click.option("--overlap", "overlap_px", type=int, metavar="N", help="Overlap of tiles in pixels.")
 @click.option("--batch", type=int, metavar="N", help="Tiles per batch; automatic if not given.")
@@ -84,6 +91,7 @@ def segment(rasters: tuple[str, ...], as_json: bool, **options: Any) -> int:
     given = {name: value for name, value in options.items() if value is not None}
     try:
         records = job_records(rasters, given)
+        make_folders(given, records)
     except EngineError as error:
         failure = Failure(error.code, error.message, error.hint)
         console.show(failure, summary)
@@ -143,10 +151,32 @@ def output_path(pattern: str, raster: str, ending: str) -> str:
     """
     name = Path(raster).stem or "raster"
     path = Path(pattern.replace(NAME_FIELD, name)).expanduser()
-    is_folder = path.is_dir() or pattern.endswith(("/", "\\")) or not path.suffix
-    if is_folder:
+    if names_folder(pattern):
         path = path / f"{name}{ending}"
     return str(path.absolute())
+
+
+def names_folder(pattern: str) -> bool:
+    """Return whether an output means a folder: it is one, or has no file ending."""
+    path = Path(pattern).expanduser()
+    return path.is_dir() or pattern.endswith(("/", "\\")) or not path.suffix
+
+
+def make_folders(options: dict[str, Any], records: Sequence[dict[str, Any]]) -> None:
+    """Create the folders that outputs name as folders.
+
+    Raises:
+        DiskError: If that is not possible.
+    """
+    for field in ("output", "class_raster", "score_raster"):
+        for record in records if names_folder(options.get(field, ".x")) else ():
+            folder = Path(record[field]).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DiskError(
+                    f"cannot create folder {folder}: {error.strerror}", "choose another output"
+                ) from None
 
 
 def _absolute_if_there(source: str) -> str:

@@ -1,0 +1,242 @@
+"""Is the environment sound: packages, libraries, devices, models, disk; tried, not assumed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import platform
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .. import __version__
+from ..jobs import DoctorJob
+from ..protocol import PROTOCOL_VERSION, IsCancelled, Progress, Report, Result
+from ..zoo.registry import ModelEntry, list_models, user_zoo, zoo_folders
+from .devices import look_at_cpu, look_at_cuda
+
+REQUIRED = (
+    "numpy",
+    "torch",
+    "torchvision",
+    "safetensors",
+    "segmentation-models-pytorch",
+    "timm",
+    "rasterio",
+    "shapely",
+    "pyogrio",
+    "pyproj",
+    "pyarrow",
+    "numba",
+    "scipy",
+    "click",
+    "tqdm",
+)
+OPTIONAL = ("lightning", "matplotlib")
+MIN_FREE_BYTES = 1 << 30
+REPAIR_HINT = "create the engine environment again (in a checkout: make)"
+
+Problem = dict[str, str]
+T = TypeVar("T")
+
+
+def run_doctor(job: DoctorJob, report: Report, cancelled: IsCancelled) -> Result:
+    """Look at the environment and try its parts.
+
+    Returns:
+        ``details``: ``ok``, ``problems`` (``message``, ``hint``), ``engine``, ``protocol``,
+        ``python``, ``system``, ``packages``, ``libraries``, ``devices``, ``zoo``, ``disks``.
+    """
+    started = time.monotonic()
+    problems: list[Problem] = []
+    details: dict[str, Any] = {
+        "engine": __version__,
+        "protocol": PROTOCOL_VERSION,
+        "python": {
+            "version": platform.python_version(),
+            "executable": sys.executable,
+            "prefix": sys.prefix,
+        },
+        "system": platform.platform(),
+    }
+    parts: dict[str, Callable[[], Any]] = {
+        "packages": lambda: _packages(problems),
+        "libraries": lambda: _libraries(problems),
+        "devices": lambda: _devices(problems),
+        "zoo": lambda: _zoo(problems),
+        "disks": lambda: _disks(job.folder, problems),
+    }
+    for done, (name, look) in enumerate(parts.items()):
+        report(Progress("doctor", done, len(parts), "parts"))
+        details[name] = look()
+    report(Progress("doctor", len(parts), len(parts), "parts"))
+    details |= {"problems": problems, "ok": not problems}
+    return Result({}, {"problems": len(problems)}, round(time.monotonic() - started, 3), details)
+
+
+def _packages(problems: list[Problem]) -> dict[str, dict[str, Any]]:
+    """Return version and need of each package; a missing required one is a problem."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in REQUIRED + OPTIONAL:
+        try:
+            version: str | None = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            version = None
+        found[name] = {"version": version, "required": name in REQUIRED}
+        if version is None and name in REQUIRED:
+            problems.append({"message": f"package {name} is missing", "hint": REPAIR_HINT})
+    return found
+
+
+def _libraries(problems: list[Problem]) -> dict[str, str]:
+    """Return the versions of GDAL, PROJ and GEOS, and try what the engine needs of them."""
+    found: dict[str, str] = {}
+    for name, look in (
+        ("GDAL of rasterio", _gdal_of_rasterio),
+        ("GDAL of pyogrio", _gdal_of_pyogrio),
+        ("PROJ", _proj),
+        ("GEOS", _geos),
+        ("numba", _numba),
+    ):
+        version = _try(name, look, problems)
+        if version:
+            found[name] = version
+    return found
+
+
+def _try(name: str, look: Callable[[], T], problems: list[Problem]) -> T | None:
+    """Return what ``look`` returns; whatever a broken environment raises is a problem.
+
+    This is a border: a broken library may raise anything.
+    """
+    try:
+        return look()
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [""]
+        message = f"{name} does not work: {type(error).__name__}: {reason[0]}"
+        problems.append({"message": message, "hint": REPAIR_HINT})
+        return None
+
+
+def _gdal_of_rasterio() -> str:
+    import rasterio
+    from rasterio.crs import CRS
+
+    CRS.from_epsg(32645).to_wkt()
+    with rasterio.Env() as env:
+        missing = {"GTiff", "VRT"} - set(env.drivers())
+    if missing:
+        raise RuntimeError(f"driver {missing.pop()} is missing")
+    return str(rasterio.__gdal_version__)
+
+
+def _gdal_of_pyogrio() -> str:
+    import pyogrio
+
+    if "w" not in pyogrio.list_drivers().get("GPKG", ""):
+        raise RuntimeError("driver GPKG is missing")
+    return ".".join(map(str, pyogrio.__gdal_version__))
+
+
+def _proj() -> str:
+    import pyproj
+
+    x_m, _ = pyproj.Transformer.from_crs(4326, 32645, always_xy=True).transform(87.0, 27.7)
+    if abs(x_m - 500_000) > 1e-3:
+        raise RuntimeError("the central meridian of UTM 45 N is elsewhere")
+    return str(pyproj.proj_version_str)
+
+
+def _geos() -> str:
+    import shapely
+
+    if shapely.box(0, 0, 2, 2).intersection(shapely.box(1, 1, 3, 3)).area != 1:
+        raise RuntimeError("two squares overlap wrongly")
+    return str(shapely.geos_version_string)
+
+
+def _numba() -> str:
+    import numba
+
+    if numba.njit(lambda n: n * 2 + 1)(20) != 41:
+        raise RuntimeError("a compiled function computes wrongly")
+    return str(numba.__version__)
+
+
+def _devices(problems: list[Problem]) -> list[dict[str, Any]]:
+    """Return the devices that torch can use, after a small computation on each."""
+    devices: list[dict[str, Any]] = []
+    for name, look in (("torch on the CPU", look_at_cpu), ("torch on CUDA", look_at_cuda)):
+        devices += _try(name, look, problems) or []
+    return devices
+
+
+def _zoo(problems: list[Problem]) -> list[dict[str, Any]]:
+    """Return the folders of the zoo with their models; an unusable card is a problem."""
+    zoos = []
+    for folder, origin in zoo_folders():
+        entries = list_models([(folder, origin)])
+        problems += [p for entry in entries if (p := _entry_problem(entry)) is not None]
+        zoos.append(
+            {
+                "folder": str(folder),
+                "origin": origin,
+                "exists": folder.is_dir(),
+                "models": [entry.id for entry in entries if entry.card is not None],
+                "unusable": [entry.id for entry in entries if entry.card is None],
+            }
+        )
+    return zoos
+
+
+def _entry_problem(entry: ModelEntry) -> Problem | None:
+    if entry.card is None:
+        hint = f"import it again, or remove {entry.folder}"
+        return {"message": f"model {entry.id} is unusable: {entry.problem}", "hint": hint}
+    weights = entry.card.weights
+    path = entry.folder / weights.file if weights is not None else None
+    if path is not None and weights is not None:
+        size = path.stat().st_size if path.is_file() else -1
+        if size != weights.bytes:
+            message = f"weights of {entry.id} are missing or of the wrong size ({path})"
+            return {"message": message, "hint": "import the model again"}
+    return None
+
+
+def _disks(folder: str, problems: list[Problem]) -> list[dict[str, Any]]:
+    """Return free space of the folders that the engine writes to, after writing to each."""
+    wanted = {
+        "output": Path(folder) if folder else Path.cwd(),
+        "temporary": Path(tempfile.gettempdir()),
+        "zoo": user_zoo(),
+    }
+    disks = []
+    for use, path in wanted.items():
+        there = next((p for p in (path, *path.parents) if p.is_dir()), Path.cwd())
+        writable = _is_writable(there)
+        free_bytes = shutil.disk_usage(there).free
+        if not writable:
+            hint = "choose another folder, or ask for permission to write there"
+            problems.append({"message": f"{use} folder {there} is not writable", "hint": hint})
+        elif free_bytes < MIN_FREE_BYTES:
+            message = f"{use} folder {there} has only {free_bytes >> 20} MiB free"
+            problems.append({"message": message, "hint": "free some space"})
+        disks.append(
+            {"use": use, "folder": str(path), "writable": writable, "free_bytes": free_bytes}
+        )
+    return disks
+
+
+def _is_writable(folder: Path) -> bool:
+    trial = folder / f".rs_segment_{uuid.uuid4().hex[:12]}"
+    try:
+        trial.write_bytes(b"trial")
+        trial.unlink()
+    except OSError:
+        return False
+    return True
