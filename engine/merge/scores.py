@@ -28,7 +28,9 @@ def blend_weights(length_px: int, overlap_px: int) -> NDArray[np.float32]:
     Returns:
         float32 array of shape ``(length_px,)`` in (0, 1].
     """
-    ramp_px = max(1, min(overlap_px, (length_px + 1) // 2))
+    if overlap_px <= 0:
+        return np.ones(length_px, np.float32)
+    ramp_px = min(overlap_px, (length_px + 1) // 2)
     distance = np.minimum(np.arange(length_px), np.arange(length_px)[::-1]) + 0.5
     phase = np.minimum(distance / ramp_px, 1.0) * (np.pi / 2)
     return np.asarray(np.sin(phase) ** 2, dtype=np.float32)

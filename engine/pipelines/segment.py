@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from .segment_output import (
     write_rasters,
     write_vector,
 )
-from .segment_setup import MaskedRows, SegmentSetup, prepare
+from .segment_setup import SegmentSetup, prepare
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def run_segment(job: SegmentJob, report: Report, cancelled: IsCancelled) -> Resu
     """
     started, clock = time.time(), time.monotonic()
     setup = prepare(job)
+    for note in setup.notes:
+        report(Log(note))
     for warning in setup.warnings:
         report(Log(warning, "warning"))
     if job.resume and (done := _finished_before(setup)):
@@ -92,16 +95,16 @@ def _predict(run: _Run) -> TileCounts:
     predictor = SemanticPredictor(
         warm_network(setup.entry, setup.backend), setup.backend, tta=setup.job.tta
     )
-    with setup.open_reader() as reader:
-        loop = _tile_loop(run, MaskedRows(reader, setup.aoi), predictor, total)
-        for panel, first in zip(plan.panels, first_rows, strict=True):
-            if first < len(plan.row_starts):
-                for strip in loop.run_panel(panel, first, counts):
+    loop = _tile_loop(run, predictor, total)
+    for panel, first in zip(plan.panels, first_rows, strict=True):
+        if first < len(plan.row_starts):
+            with setup.open_panel(panel) as source:
+                for strip in loop.run_panel(source, panel, first, counts):
                     folder.save(strip)
     return counts
 
 
-def _tile_loop(run: _Run, source: MaskedRows, predictor: SemanticPredictor, total: int) -> TileLoop:
+def _tile_loop(run: _Run, predictor: SemanticPredictor, total: int) -> TileLoop:
     card, job = run.setup.card, run.setup.job
 
     def on_tiles(counts: TileCounts) -> None:
@@ -110,7 +113,6 @@ def _tile_loop(run: _Run, source: MaskedRows, predictor: SemanticPredictor, tota
     background = tuple(c.id for c in card.classes if c.background)
     threshold = card.score_threshold if job.score < 0 else job.score
     return TileLoop(
-        source=source,
         plan=run.setup.plan,
         bands=card.bands,
         classes=max(2, len(card.classes)),
@@ -128,7 +130,7 @@ def _write(run: _Run, tiles: TileCounts, started: float, clock: float) -> ClassC
     reader = StripReader(setup, run.folder, run.report, run.cancelled)
     partials = {path: _partial(path) for path in setup.outputs.all()}
     try:
-        write_rasters(setup, reader, _partial)
+        write_rasters(setup, reader, partials)
         counts = write_vector(setup, reader, partials[setup.outputs.vector])
         record = manifest(
             setup, counts, (tiles.done, tiles.skipped), (started, time.monotonic() - clock)
@@ -148,7 +150,7 @@ def _partial(path: Path) -> Path:
 
 def _remove_partial(partial: Path) -> None:
     with disk_errors(partial):
-        for path in partial.parent.glob(f"{partial.name}*"):
+        for path in partial.parent.glob(f"{glob.escape(partial.name)}*"):
             path.unlink(missing_ok=True)
 
 

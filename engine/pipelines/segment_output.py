@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,6 +26,7 @@ from .run_folder import RunFolder
 from .segment_setup import SegmentSetup
 
 LAYER_NAME = "classes"
+SIDE_FILES = ("-wal", "-shm", "-journal", ".aux.xml", ".ovr", ".msk")
 
 
 @dataclass
@@ -74,53 +77,54 @@ class StripReader:
             self._report(Progress(stage, row_stop, plan.height, "rows"))
 
 
-def write_rasters(
-    setup: SegmentSetup, reader: StripReader, partial: Callable[[Path], Path]
-) -> None:
+def write_rasters(setup: SegmentSetup, reader: StripReader, partials: dict[Path, Path]) -> None:
     """Write the wanted rasters under their partial names.
 
     Raises:
         DiskError: If a raster cannot be written.
     """
     outputs = setup.outputs
-    if outputs.class_raster is None and outputs.score_raster is None:
-        return
-    classes = setup.card.classes
-    tags = {"RS_SEGMENT_MODEL": setup.card.id, "RS_SEGMENT_RUN": setup.run_id}
-    writers: list[tuple[RasterWriter, str]] = []
-    try:
+    with ExitStack() as stack:
+        writers: list[tuple[RasterWriter, str]] = []
         if outputs.class_raster is not None:
-            path = partial(outputs.class_raster)
-            colors = {c.id: c.color for c in classes}
-            names = {c.id: c.name for c in classes}
-            writer = RasterWriter(
-                path,
-                setup.grid,
-                nodata=NODATA_LABEL,
-                colors=colors,
-                names=names,
-                description="class",
-                tags=tags,
-            )
-            writers.append((writer, "labels"))
+            writer = _class_writer(setup, partials[outputs.class_raster])
+            writers.append((stack.enter_context(writer), "labels"))
         if outputs.score_raster is not None:
-            path = partial(outputs.score_raster)
-            writer = RasterWriter(
-                path,
-                setup.grid,
-                nodata=NODATA_LABEL,
-                description="score",
-                tags=tags,
-                scale=1 / SCORE_SCALE,
-                resampling="average",
-            )
-            writers.append((writer, "scores"))
-        for strip in reader.strips("raster"):
+            writer = _score_writer(setup, partials[outputs.score_raster])
+            writers.append((stack.enter_context(writer), "scores"))
+        for strip in reader.strips("raster") if writers else ():
             for writer, name in writers:
                 writer.write_rows(getattr(strip, name))
-    finally:
-        for writer, _ in writers:
-            writer.close()
+
+
+def _tags(setup: SegmentSetup) -> dict[str, str]:
+    return {"RS_SEGMENT_MODEL": setup.card.id, "RS_SEGMENT_RUN": setup.run_id}
+
+
+def _class_writer(setup: SegmentSetup, path: Path) -> RasterWriter:
+    classes = setup.card.classes
+    return RasterWriter(
+        path,
+        setup.grid,
+        nodata=NODATA_LABEL,
+        colors={c.id: c.color for c in classes},
+        names={c.id: c.name for c in classes},
+        description="class",
+        tags=_tags(setup),
+        resampling="mode",
+    )
+
+
+def _score_writer(setup: SegmentSetup, path: Path) -> RasterWriter:
+    return RasterWriter(
+        path,
+        setup.grid,
+        nodata=NODATA_LABEL,
+        description="score",
+        tags=_tags(setup),
+        scale=1 / SCORE_SCALE,
+        resampling="average",
+    )
 
 
 def write_vector(setup: SegmentSetup, reader: StripReader, path: Path) -> ClassCounts:
@@ -219,17 +223,19 @@ def add_manifest(path: Path, record: dict[str, Any]) -> None:
 def publish(partials: dict[Path, Path]) -> None:
     """Give finished files their final names, replacing what stands there.
 
-    A GeoPackage that is open elsewhere leaves SQLite side files; they belong to the old file
-    and are removed, since SQLite would apply them to the new one.
+    Side files of the old target are removed: SQLite would apply the write-ahead log of the
+    old GeoPackage to the new one. Side files that were written with the new one move along.
 
     Raises:
         DiskError: If a file cannot be replaced.
     """
     for target, partial in partials.items():
         try:
-            for suffix in ("-wal", "-shm", "-journal"):
+            for suffix in SIDE_FILES:
                 target.with_name(target.name + suffix).unlink(missing_ok=True)
-            partial.replace(target)
+            for written in partial.parent.glob(f"{glob.escape(partial.name)}*"):
+                suffix = written.name[len(partial.name) :]
+                written.replace(target.with_name(target.name + suffix))
         except OSError as error:
             raise DiskError(
                 f"cannot replace {target}: {error.strerror or error}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +24,7 @@ from ..geo.resolution import check_dtype, plan_resolution
 from ..geo.windows import Window
 from ..jobs import SegmentJob
 from ..predict.backend import Backend, choose_backend
-from ..predict.plan import TilePlan, plan_tiles
+from ..predict.plan import Panel, TilePlan, plan_tiles
 from ..zoo.card import ModelCard
 from ..zoo.registry import ModelEntry, file_sha256, find_model
 
@@ -58,7 +60,8 @@ class SegmentSetup:
         backend: Device, precision and batch size.
         raster_fingerprint: Identifies the raster's content.
         run_id: Identifies what the results depend on: equal inputs give an equal id.
-        warnings: What the user should know.
+        notes: What was chosen for the user.
+        warnings: What the user should check.
     """
 
     job: SegmentJob
@@ -74,13 +77,22 @@ class SegmentSetup:
     backend: Backend
     raster_fingerprint: str
     run_id: str
+    notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def open_reader(self) -> RasterReader:
-        """Open the raster on the working grid."""
-        return RasterReader(
-            self.job.raster, bands=self.bands, window=self.window, shape_px=self.shape_px
-        )
+    @contextmanager
+    def open_panel(self, panel: Panel) -> Iterator[PanelRows]:
+        """Open the raster for the columns that a panel reads."""
+        columns = slice(panel.read_start, panel.read_stop)
+        window, cut = self.window, columns
+        if self.shape_px is None:
+            width = panel.read_stop - panel.read_start
+            window = window._replace(col_off=window.col_off + columns.start, width=width)
+            cut = slice(None)
+        with RasterReader(
+            self.job.raster, bands=self.bands, window=window, shape_px=self.shape_px
+        ) as reader:
+            yield PanelRows(reader, cut, self.aoi, columns)
 
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for a run to be continued."""
@@ -93,20 +105,24 @@ class SegmentSetup:
         }
 
 
-class MaskedRows:
-    """Rows of a reader whose validity also respects the area of interest."""
+@dataclass(frozen=True)
+class PanelRows:
+    """The rows of a panel, valid inside the area of interest only.
 
-    def __init__(self, reader: RasterReader, aoi: AoiMask | None) -> None:
-        self._reader = reader
-        self._aoi = aoi
+    A resampled raster is read in its full width and cut, any other one is read as a window.
+    """
 
-    def read_rows(
-        self, row0: int, row1: int, *, col0: int = 0, col1: int | None = None
-    ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    reader: RasterReader
+    cut: slice
+    aoi: AoiMask | None
+    columns: slice
+
+    def read_rows(self, row0: int, row1: int) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """Return pixels ``[C, h, w]`` and validity ``[h, w]``."""
-        pixels, valid = self._reader.read_rows(row0, row1, col0=col0, col1=col1)
-        if self._aoi is not None:
-            valid = valid & self._aoi.rows(row0, row1)[:, col0:col1]
+        pixels, valid = self.reader.read_rows(row0, row1)
+        pixels, valid = pixels[:, :, self.cut], valid[:, self.cut]
+        if self.aoi is not None:
+            valid = valid & self.aoi.rows(row0, row1)[:, self.columns]
         return pixels, valid
 
 
@@ -121,10 +137,8 @@ def prepare(job: SegmentJob) -> SegmentSetup:
     entry = find_model(job.model)
     card = _semantic_card(entry)
     with RasterReader(job.raster) as reader:
-        warnings: list[str] = []
         bands, note = choose_bands(reader.band_names, reader.count, card.bands, job.bands)
-        warnings += [note] if note else []
-        warnings += check_dtype(reader.dtype, card.dtypes)
+        warnings = check_dtype(reader.dtype, card.dtypes)
         source_grid = _with_crs(reader.source_grid, job)
         fingerprint = reader.fingerprint()
     window = _window(job, source_grid)
@@ -147,6 +161,7 @@ def prepare(job: SegmentJob) -> SegmentSetup:
         backend=(backend := choose_backend(job.device, job.precision, job.batch)),
         raster_fingerprint=fingerprint,
         run_id=_run_id(job, card, fingerprint, (bands, plan.tile_px, plan.overlap_px, backend)),
+        notes=[note] if note else [],
         warnings=warnings,
     )
 
@@ -180,8 +195,7 @@ def _window(job: SegmentJob, grid: Grid) -> Window:
     if job.extent is not None:
         window = extent_window(grid, job.extent, job.extent_crs)
     if job.aoi:
-        inside = AoiMask(job.aoi, job.aoi_layer, grid).window
-        common = intersect(window, inside) if inside is not None else None
+        common = intersect(window, AoiMask(job.aoi, job.aoi_layer, grid).window)
         if common is None:
             raise RasterError(
                 f"the polygons of {job.aoi} do not touch the raster or its chosen extent",

@@ -12,15 +12,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .plan import Panel, TilePlan
+from .plan import TilePlan
 
 
 class RowSource(Protocol):
-    """What the tile loop reads from: whole rows of a range of columns."""
+    """What the tile loop reads from: the rows of the columns that a panel reads."""
 
-    def read_rows(
-        self, row0: int, row1: int, *, col0: int = 0, col1: int | None = None
-    ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    def read_rows(self, row0: int, row1: int) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """Return pixels ``[C, h, w]`` and validity ``[h, w]`` of rows row0 to row1."""
 
 
@@ -37,17 +35,14 @@ class TileRow:
     valid: NDArray[np.bool_]
 
 
-def iter_tile_rows(
-    source: RowSource, plan: TilePlan, panel: Panel, first: int
-) -> Iterator[TileRow]:
+def iter_tile_rows(source: RowSource, plan: TilePlan, first: int) -> Iterator[TileRow]:
     """Yield the rows of tiles of a panel from number ``first`` on, reading each row once."""
     height = plan.tile_px[0]
-    columns = {"col0": panel.read_start, "col1": panel.read_stop}
     held: TileRow | None = None
     for index in range(first, len(plan.row_starts)):
         top = plan.row_starts[index]
         kept = 0 if held is None else plan.row_starts[held.index] + height - top
-        pixels, valid = source.read_rows(top + max(kept, 0), top + height, **columns)
+        pixels, valid = source.read_rows(top + max(kept, 0), top + height)
         if held is not None and kept > 0:
             pixels = np.concatenate([held.pixels[:, height - kept :], pixels], axis=1)
             valid = np.concatenate([held.valid[height - kept :], valid], axis=0)

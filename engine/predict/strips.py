@@ -42,7 +42,6 @@ class TileLoop:
     """Everything that the tile loop needs, apart from the position in the raster.
 
     Attributes:
-        source: Where pixels come from.
         plan: The plan of tiles.
         bands: The card's bands, for normalisation.
         classes: Number of classes K of the network.
@@ -53,7 +52,6 @@ class TileLoop:
         on_tiles: Called with the counts after each batch.
     """
 
-    source: RowSource
     plan: TilePlan
     bands: Sequence[BandSpec]
     classes: int
@@ -63,7 +61,9 @@ class TileLoop:
     cancelled: Callable[[], bool]
     on_tiles: Callable[[TileCounts], None]
 
-    def run_panel(self, panel: Panel, first_row: int, counts: TileCounts) -> Iterator[PanelStrip]:
+    def run_panel(
+        self, source: RowSource, panel: Panel, first_row: int, counts: TileCounts
+    ) -> Iterator[PanelStrip]:
         """Yield the strips of a panel from row of tiles ``first_row`` on.
 
         Rows of tiles above it that reach into its strip are computed again, in the same
@@ -73,7 +73,7 @@ class TileLoop:
         width = panel.read_stop - panel.read_start
         merged = ScoreAccumulator(self.classes, width, self.plan.tile_px, self.plan.overlap_px)
         merged.start_at(self.plan.row_starts[start])
-        rows = iter_tile_rows(self.source, self.plan, panel, start)
+        rows = iter_tile_rows(source, self.plan, start)
         with Prefetcher(rows) as tile_rows:
             for tile_row in tile_rows:
                 self._run_row(panel, tile_row, merged, counts)

@@ -82,13 +82,13 @@ def test_strips_equal_the_whole_raster_mean(
 def test_more_than_255_overlaps_do_not_wrap() -> None:
     merged = ScoreAccumulator(2, 1, (300, 1), 299)
     scores = np.zeros((2, 300, 1), np.float32)
-    scores[1] = 0.75
-    scores[0] = 0.25
+    scores[1] = 0.8
+    scores[0] = 0.2
     for _ in range(300):
         merged.add(Window(0, 0, 300, 1), scores)
     labels, quantised = merged.flush(300, LabelRule())
     assert np.all(labels == 1)
-    assert np.all(quantised == round(0.75 * 254))
+    assert np.all(quantised == round(0.8 * 254))
 
 
 def test_pixels_without_a_tile_are_nodata() -> None:

@@ -20,13 +20,11 @@ class CountingSource:
         self.reads = np.zeros(height, int)
         self.broken_row = broken_row
 
-    def read_rows(
-        self, row0: int, row1: int, *, col0: int = 0, col1: int | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def read_rows(self, row0: int, row1: int) -> tuple[np.ndarray, np.ndarray]:
         if row0 <= self.broken_row < row1:
             raise RasterReadError(f"row {self.broken_row} is damaged", "copy the file again")
         self.reads[row0:row1] += 1
-        part = self.data[:, row0:row1, col0:col1]
+        part = self.data[:, row0:row1]
         return part, np.ones(part.shape[1:], bool)
 
 
@@ -34,8 +32,7 @@ class CountingSource:
 def test_each_row_is_read_once_and_the_pixels_are_right(tile: int, overlap: int) -> None:
     source = CountingSource(37, 61)
     plan = plan_tiles((37, 61), tile_px=tile, overlap_px=overlap, stride=1, column_bytes=1)
-    panel = plan.panels[0]
-    for row in iter_tile_rows(source, plan, panel, 0):
+    for row in iter_tile_rows(source, plan, 0):
         top = plan.row_starts[row.index]
         assert np.array_equal(row.pixels, source.data[:, top : top + plan.tile_px[0]])
     assert np.all(source.reads == 1)
@@ -47,7 +44,7 @@ def test_error_of_the_reader_reaches_the_consumer() -> None:
     seen = []
     with (
         pytest.raises(RasterReadError, match="row 30"),
-        Prefetcher(iter_tile_rows(source, plan, plan.panels[0], 0)) as rows,
+        Prefetcher(iter_tile_rows(source, plan, 0)) as rows,
     ):
         for row in rows:
             seen.append(row.index)
@@ -58,7 +55,7 @@ def test_leaving_early_ends_the_thread() -> None:
     source = CountingSource(400, 5)
     plan = plan_tiles((400, 5), tile_px=8, overlap_px=2, stride=1, column_bytes=1)
     before = threading.active_count()
-    with Prefetcher(iter_tile_rows(source, plan, plan.panels[0], 0)) as rows:
+    with Prefetcher(iter_tile_rows(source, plan, 0)) as rows:
         assert next(rows).index == 0
     assert threading.active_count() == before
     assert source.reads[-1] == 0
