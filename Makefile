@@ -27,10 +27,10 @@ test: setup lint typecheck test-engine test-qgis  ## everything: checks, engine,
 
 test-engine: architecture
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests -q -n $(PYTEST_JOBS) -m "not qgis" \
-		--ignore tests/test_architecture.py --durations 10
+		--ignore-glob "tests/test_*.py" --durations 10
 
-architecture:        ## import table, size limits, light modules
-	$(PYTHON) -m pytest tests/test_architecture.py -q
+architecture:        ## import table, size limits, light modules, project files
+	$(PYTHON) -m pytest -q tests/test_architecture.py tests/test_light.py tests/test_project_files.py
 
 test-qgis:           ## the plugin in a real QGIS on a virtual screen
 	$(SCREEN) $(QGIS_TEST_PYTHON) -m pytest tests/plugin tests/e2e -q -m qgis --durations 10
