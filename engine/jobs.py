@@ -221,7 +221,7 @@ class SegmentJob(Job):
         if self.extent is not None:
             _check_extent(self.extent)
 
-    def identity(self) -> "SegmentJob":
+    def identity(self) -> SegmentJob:
         """Return the job without the fields that do not change the result (resume, overwrite)."""
         return replace(self, resume=False, overwrite=False)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import __version__
+from ..errors import EngineError
 from ..jobs import DoctorJob
 from ..protocol import PROTOCOL_VERSION, IsCancelled, Progress, Report, Result
 from ..zoo.registry import ModelEntry, list_models, user_zoo, zoo_folders
@@ -43,6 +44,10 @@ REPAIR_HINT = "create the engine environment again (in a checkout: make)"
 
 Problem = dict[str, str]
 T = TypeVar("T")
+BROKEN = (
+    *(ArithmeticError, AttributeError, EngineError, ImportError, LookupError, OSError),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 
 def run_doctor(job: DoctorJob, report: Report, cancelled: IsCancelled) -> Result:
@@ -110,13 +115,10 @@ def _libraries(problems: list[Problem]) -> dict[str, str]:
 
 
 def _try(name: str, look: Callable[[], T], problems: list[Problem]) -> T | None:
-    """Return what ``look`` returns; whatever a broken environment raises is a problem.
-
-    This is a border: a broken library may raise anything.
-    """
+    """Return what ``look`` returns; what a broken environment raises is a problem."""
     try:
         return look()
-    except Exception as error:
+    except BROKEN as error:
         reason = str(error).strip().splitlines() or [""]
         message = f"{name} does not work: {type(error).__name__}: {reason[0]}"
         problems.append({"message": message, "hint": REPAIR_HINT})
@@ -136,8 +138,7 @@ def _gdal_of_rasterio() -> str:
 
 
 def _gdal_of_pyogrio() -> str:
-    import pyogrio
-
+    pyogrio = importlib.import_module("pyogrio")
     if "w" not in pyogrio.list_drivers().get("GPKG", ""):
         raise RuntimeError("driver GPKG is missing")
     return ".".join(map(str, pyogrio.__gdal_version__))
