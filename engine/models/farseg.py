@@ -58,8 +58,7 @@ class SceneRelation(nn.Module):
         """Return the pyramid weighted by its relation to the scene; shapes stay."""
         gates = self.relation_maps(pyramid, coarsest)
         return [
-            gate * encode(x)
-            for gate, encode, x in zip(gates, self.encoders, pyramid, strict=True)
+            gate * encode(x) for gate, encode, x in zip(gates, self.encoders, pyramid, strict=True)
         ]
 
     def relation_maps(self, pyramid: list[Tensor], coarsest: Tensor) -> list[Tensor]:
@@ -94,8 +93,12 @@ class ForegroundAwareLoss(nn.Module):
     step: Tensor
 
     def __init__(
-        self, *, gamma: float = 2.0, annealing: Annealing = "cosine",
-        annealing_steps: int = 10_000, normalised: bool = True,
+        self,
+        *,
+        gamma: float = 2.0,
+        annealing: Annealing = "cosine",
+        annealing_steps: int = 10_000,
+        normalised: bool = True,
     ) -> None:
         super().__init__()
         if annealing not in ("cosine", "poly", "linear", "none"):
@@ -170,18 +173,26 @@ class FarSeg(SemanticFpn):
     """
 
     def __init__(
-        self, *, num_classes: int, in_channels: int = 3, pretrained: str = "",
-        relation: Relation = "scale_aware", criterion: ForegroundAwareLoss | None = None,
+        self,
+        *,
+        num_classes: int,
+        in_channels: int = 3,
+        pretrained: str = "",
+        relation: Relation = "scale_aware",
+        criterion: ForegroundAwareLoss | None = None,
         align_corners: bool = True,
     ) -> None:
         if relation not in ("scale_aware", "shared", "none"):
             raise ValueError(f"relation {relation!r} is not scale_aware, shared or none")
         super().__init__(
-            num_classes=num_classes, in_channels=in_channels, pretrained=pretrained,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            pretrained=pretrained,
             align_corners=align_corners,
         )
         self.relation = (
-            None if relation == "none"
+            None
+            if relation == "none"
             else SceneRelation(
                 pyramid_channels(self.backbone)[-1], scale_aware=relation == "scale_aware"
             )
@@ -195,9 +206,7 @@ class FarSeg(SemanticFpn):
         related: list[Tensor] = self.relation(pyramid, maps[-1])
         return related
 
-    def loss(
-        self, outputs: Outputs, target: Tensor, ignore_index: int = 255
-    ) -> dict[str, Tensor]:
+    def loss(self, outputs: Outputs, target: Tensor, ignore_index: int = 255) -> dict[str, Tensor]:
         """Return the foreground-aware loss and the annealing factor it was computed with.
 
         Args:
@@ -219,16 +228,20 @@ def _scene_projection(scene_channels: int, width: int) -> nn.Sequential:
 
 
 def _projection(width: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
 
 
 @register("farseg_r50", task="semantic")
 def farseg_r50(
-    *, num_classes: int, in_channels: int = 3, pretrained: str = "",
-    relation: Relation = "scale_aware", foreground_aware: bool = True, gamma: float = 2.0,
-    annealing: Annealing = "cosine", annealing_steps: int = 10_000,
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    pretrained: str = "",
+    relation: Relation = "scale_aware",
+    foreground_aware: bool = True,
+    gamma: float = 2.0,
+    annealing: Annealing = "cosine",
+    annealing_steps: int = 10_000,
 ) -> FarSeg:
     """Build FarSeg on ResNet-50 (31.368 M parameters for 16 classes).
 
@@ -241,6 +254,9 @@ def farseg_r50(
         else None
     )
     return FarSeg(
-        num_classes=num_classes, in_channels=in_channels, pretrained=pretrained,
-        relation=relation, criterion=criterion,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        pretrained=pretrained,
+        relation=relation,
+        criterion=criterion,
     )

@@ -34,7 +34,11 @@ class FcnHrnet(Segmenter):
     """
 
     def __init__(
-        self, *, num_classes: int, in_channels: int = 3, backbone: str = "hrnet_w18",
+        self,
+        *,
+        num_classes: int,
+        in_channels: int = 3,
+        backbone: str = "hrnet_w18",
         pretrained: str = "",
     ) -> None:
         super().__init__(num_classes=num_classes, stride_px=STRIDE_PX)
@@ -58,19 +62,17 @@ class FcnHrnet(Segmenter):
 
 
 @register("fcn_hrnet_w18", task="semantic")
-def fcn_hrnet_w18(
-    *, num_classes: int, in_channels: int = 3, pretrained: str = ""
-) -> FcnHrnet:
+def fcn_hrnet_w18(*, num_classes: int, in_channels: int = 3, pretrained: str = "") -> FcnHrnet:
     """Build FCN on HRNet-W18 (9.64 M parameters for 16 classes)."""
     return FcnHrnet(num_classes=num_classes, in_channels=in_channels, pretrained=pretrained)
 
 
 @register("fcn_hrnet_w48", task="semantic")
-def fcn_hrnet_w48(
-    *, num_classes: int, in_channels: int = 3, pretrained: str = ""
-) -> FcnHrnet:
+def fcn_hrnet_w48(*, num_classes: int, in_channels: int = 3, pretrained: str = "") -> FcnHrnet:
     """Build FCN on HRNet-W48 (65.86 M parameters for 16 classes)."""
     return FcnHrnet(
-        num_classes=num_classes, in_channels=in_channels, backbone="hrnet_w48",
+        num_classes=num_classes,
+        in_channels=in_channels,
+        backbone="hrnet_w48",
         pretrained=pretrained,
     )

@@ -5,13 +5,15 @@ sensing segmentation", IEEE JSTARS 2024, arXiv:2305.12691.
 
 Implemented: funnel module, multi-branch module with information-aggregation (IA) blocks and
 fusion, coarse head, feature refinement (ASP-OCR), sum of both outputs, the three losses
-(``blocks/edge_aware.py``), the models of the ablation (``base``, ``v1``, ``v2``, ``v3``, ``full``; HRNet-W48
-with longer stages, with and without refinement), MoCo v2 (``blocks/moco.py``).
+(``blocks/edge_aware.py``), the models of the ablation (``base``, ``v1``, ``v2``, ``v3``,
+``full``; HRNet-W48 with longer stages, with and without refinement), MoCo v2
+(``blocks/moco.py``).
 
 Differences from the paper:
     * what the text leaves open in the IA block is EMO's iRMB, which meets all printed parameter
       counts; window side 8 and head width 24 are choices that no count can tell;
-    * windows of interleaved pixels (``grid``) as the rearrangement is written; ``block`` is offered;
+    * windows of interleaved pixels (``grid``), as the rearrangement is written; ``block`` is
+      offered;
     * in the stem the convolution comes before the normalisation, as in the published code;
     * distances in the edge-aware loss are cut at 64 pixels and scaled to [0, 1], so that the
       three terms have one scale; generalised Dice leaves out classes that the batch lacks;
@@ -63,8 +65,14 @@ class HiResNetBackbone(nn.Module):
     """
 
     def __init__(
-        self, *, in_channels: int = 3, funnel: bool = True, aggregation: bool = True,
-        partition: Partition = "grid", window_px: int = 8, drop_path: float = 0.0,
+        self,
+        *,
+        in_channels: int = 3,
+        funnel: bool = True,
+        aggregation: bool = True,
+        partition: Partition = "grid",
+        window_px: int = 8,
+        drop_path: float = 0.0,
         align_corners: bool = True,
     ) -> None:
         super().__init__()
@@ -73,9 +81,7 @@ class HiResNetBackbone(nn.Module):
         self.stem = _stem(in_channels)
         self.funnel = _funnel(drop_path) if funnel else _bottlenecks()
         block = (
-            partial(
-                AggregationBlock, side_px=window_px, partition=partition, drop_path=drop_path
-            )
+            partial(AggregationBlock, side_px=window_px, partition=partition, drop_path=drop_path)
             if aggregation
             else _residual_block
         )
@@ -112,12 +118,17 @@ class HiResNet(Segmenter):
     """
 
     def __init__(
-        self, backbone: nn.Module, *, widths: Sequence[int], num_classes: int, stride_px: int,
-        refinement: bool, criterion: HiResNetLoss, align_corners: bool = True,
+        self,
+        backbone: nn.Module,
+        *,
+        widths: Sequence[int],
+        num_classes: int,
+        stride_px: int,
+        refinement: bool,
+        criterion: HiResNetLoss,
+        align_corners: bool = True,
     ) -> None:
-        super().__init__(
-            num_classes=num_classes, stride_px=stride_px, align_corners=align_corners
-        )
+        super().__init__(num_classes=num_classes, stride_px=stride_px, align_corners=align_corners)
         self.backbone = backbone
         self.coarse = nn.Sequential(
             conv_norm_act(sum(widths), 512, 3, bias=True),
@@ -138,9 +149,7 @@ class HiResNet(Segmenter):
         """Return the sum of coarse and refined logits."""
         return torch.stack(outputs).sum(dim=0)
 
-    def loss(
-        self, outputs: Outputs, target: Tensor, ignore_index: int = 255
-    ) -> dict[str, Tensor]:
+    def loss(self, outputs: Outputs, target: Tensor, ignore_index: int = 255) -> dict[str, Tensor]:
         """Return the three losses summed over coarse and refined logits, and their sum.
 
         Args:
@@ -161,15 +170,21 @@ class HiResNet(Segmenter):
         Raises:
             ValueError: If the file's backbone does not fit.
         """
-        weights = {
+        found = {
             name.removeprefix("backbone."): tensor
             for name, tensor in load_file(path).items()
             if name.startswith("backbone.")
         }
-        try:
-            self.backbone.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"{path} has no weights of this backbone: {error}") from None
+        wanted = self.backbone.state_dict()
+        wrong = [name for name in wanted if name not in found] + [
+            name for name in found if name not in wanted or found[name].shape != wanted[name].shape
+        ]
+        if wrong:
+            raise ValueError(
+                f"{path} has no weights of this backbone: {len(wrong)} tensors differ, "
+                f"the first is {wrong[0]!r}"
+            )
+        self.backbone.load_state_dict(found)
 
 
 def _stem(in_channels: int) -> nn.Sequential:
@@ -211,8 +226,14 @@ def _criterion(edges: bool, smoothing: float) -> HiResNetLoss:
 
 @register("hi_resnet", task="semantic")
 def hi_resnet(
-    *, num_classes: int, in_channels: int = 3, pretrained: str = "", variant: Variant = "full",
-    edges: bool | None = None, partition: Partition = "grid", drop_path: float = 0.0,
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    pretrained: str = "",
+    variant: Variant = "full",
+    edges: bool | None = None,
+    partition: Partition = "grid",
+    drop_path: float = 0.0,
     smoothing: float = 0.1,
 ) -> HiResNet:
     """Build Hi-ResNet (26.01 M parameters for 6 classes), or a model of its ablation.
@@ -231,13 +252,21 @@ def hi_resnet(
     if variant not in VARIANTS:
         raise ValueError(f"variant {variant!r} is not one of {', '.join(VARIANTS)}")
     rank = VARIANTS.index(variant)
+    edges = rank >= 4 if edges is None else edges
     backbone = HiResNetBackbone(
-        in_channels=in_channels, funnel=rank >= 1, aggregation=rank >= 2, partition=partition,
+        in_channels=in_channels,
+        funnel=rank >= 1,
+        aggregation=rank >= 2,
+        partition=partition,
         drop_path=drop_path,
     )
     network = HiResNet(
-        backbone, widths=WIDTHS, num_classes=num_classes, stride_px=STRIDE_PX,
-        refinement=rank >= 3, criterion=_criterion(rank >= 4 if edges is None else edges, smoothing),
+        backbone,
+        widths=WIDTHS,
+        num_classes=num_classes,
+        stride_px=STRIDE_PX,
+        refinement=rank >= 3,
+        criterion=_criterion(edges, smoothing),
     )
     if pretrained:
         network.load_backbone(_existing(pretrained))
@@ -250,15 +279,24 @@ def hi_resnet_base(
 ) -> HiResNet:
     """Build the base model of the ablation (46.50 M parameters for 6 classes)."""
     return hi_resnet(
-        num_classes=num_classes, in_channels=in_channels, pretrained=pretrained, variant="base",
+        num_classes=num_classes,
+        in_channels=in_channels,
+        pretrained=pretrained,
+        variant="base",
         edges=edges,
     )
 
 
 @register("hrnet_w48", task="semantic")
 def hrnet_w48(
-    *, num_classes: int, in_channels: int = 3, pretrained: str = "", refinement: bool = False,
-    edges: bool = False, stage3_blocks: int = 4, stage4_blocks: int = 4,
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    pretrained: str = "",
+    refinement: bool = False,
+    edges: bool = False,
+    stage3_blocks: int = 4,
+    stage4_blocks: int = 4,
 ) -> HiResNet:
     """Build HRNet-W48 with Hi-ResNet's coarse head, the baseline of its ablation (68.65 M).
 
@@ -281,8 +319,12 @@ def hrnet_w48(
             in_channels=in_channels, stage3_blocks=stage3_blocks, stage4_blocks=stage4_blocks
         )
     return HiResNet(
-        backbone, widths=pyramid_channels(backbone), num_classes=num_classes,
-        stride_px=HRNET_STRIDE_PX, refinement=refinement, criterion=_criterion(edges, 0.1),
+        backbone,
+        widths=pyramid_channels(backbone),
+        num_classes=num_classes,
+        stride_px=HRNET_STRIDE_PX,
+        refinement=refinement,
+        criterion=_criterion(edges, 0.1),
     )
 
 

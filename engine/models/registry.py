@@ -41,6 +41,7 @@ NETWORK_MODULES: Mapping[str, NetworkModule] = {
     "pixel_linear": NetworkModule(SEMANTIC, ("pixel_linear",)),
     "farseg": NetworkModule(SEMANTIC, ("farseg_r50",)),
     "semantic_fpn": NetworkModule(SEMANTIC, ("semantic_fpn_r50",)),
+    "c2fnet": NetworkModule(SEMANTIC, ("c2fnet", "c2fnet_w18", "c2fnet_w48")),
     "fcn_hrnet": NetworkModule(SEMANTIC, ("fcn_hrnet_w18", "fcn_hrnet_w48")),
     "hi_resnet": NetworkModule(SEMANTIC, ("hi_resnet", "hi_resnet_base", "hrnet_w48")),
     "baselines": NetworkModule(
@@ -114,9 +115,7 @@ def is_registered(name: str) -> bool:
     return name in list_models()
 
 
-def create_model(
-    name: str, *, num_classes: int, in_channels: int = 3, **options: Any  # noqa: ANN401
-) -> nn.Module:
+def create_model(name: str, *, num_classes: int, in_channels: int = 3, **options: Any) -> nn.Module:
     """Build a network with fresh weights.
 
     Args:
@@ -136,9 +135,7 @@ def create_model(
             "give at least one class and one band",
         )
     try:
-        inspect.signature(builder).bind(
-            num_classes=num_classes, in_channels=in_channels, **options
-        )
+        inspect.signature(builder).bind(num_classes=num_classes, in_channels=in_channels, **options)
     except TypeError as error:
         raise ModelError(f"network {name!r}: {error}", "check builder_args") from None
     try:

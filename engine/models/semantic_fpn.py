@@ -36,12 +36,15 @@ class SemanticFpn(Segmenter):
     """
 
     def __init__(
-        self, *, num_classes: int, in_channels: int = 3, backbone: str = "resnet50",
-        pretrained: str = "", align_corners: bool = True,
+        self,
+        *,
+        num_classes: int,
+        in_channels: int = 3,
+        backbone: str = "resnet50",
+        pretrained: str = "",
+        align_corners: bool = True,
     ) -> None:
-        super().__init__(
-            num_classes=num_classes, stride_px=STRIDE_PX, align_corners=align_corners
-        )
+        super().__init__(num_classes=num_classes, stride_px=STRIDE_PX, align_corners=align_corners)
         self.backbone = timm_pyramid(backbone, in_channels=in_channels, pretrained=pretrained)
         self.neck = FeaturePyramid(pyramid_channels(self.backbone))
         self.decoder = PyramidDecoder(align_corners=align_corners)
@@ -64,6 +67,8 @@ def semantic_fpn_r50(
 ) -> SemanticFpn:
     """Build FarSeg's baseline (28.476 M parameters for 16 classes)."""
     return SemanticFpn(
-        num_classes=num_classes, in_channels=in_channels, pretrained=pretrained,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        pretrained=pretrained,
         align_corners=align_corners,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -94,9 +94,7 @@ class WindowAttention(nn.Module):
 
     def _real_keys(self, x: Tensor, down: int, right: int) -> Tensor:
         real = x.new_ones((1, 1, x.shape[-2], x.shape[-1]), dtype=torch.bool)
-        return to_windows(
-            functional.pad(real, (0, right, 0, down)), self.side_px, self.partition
-        )
+        return to_windows(functional.pad(real, (0, right, 0, down)), self.side_px, self.partition)
 
 
 class ChannelGate(nn.Module):
@@ -131,7 +129,11 @@ class AggregationBlock(nn.Module):
     """
 
     def __init__(
-        self, width: int, *, side_px: int = 8, partition: Partition = "grid",
+        self,
+        width: int,
+        *,
+        side_px: int = 8,
+        partition: Partition = "grid",
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ HRNET_STRIDES = (1, 2, 3, 4)
 
 
 def timm_pyramid(
-    name: str, *, in_channels: int = 3, pretrained: str = "", **options: Any  # noqa: ANN401
+    name: str, *, in_channels: int = 3, pretrained: str = "", **options: Any
 ) -> nn.Module:
     """Build a timm backbone that returns its maps at strides 4, 8, 16 and 32.
 

@@ -20,8 +20,13 @@ NO_CLASS = -1
 
 
 def edge_aware(
-    logits: Tensor, target: Tensor, class_id: int, ignore_index: int = 255, *,
-    max_distance_px: float = 64.0, beta: float = 2.0,
+    logits: Tensor,
+    target: Tensor,
+    class_id: int,
+    ignore_index: int = 255,
+    *,
+    max_distance_px: float = 64.0,
+    beta: float = 2.0,
 ) -> Tensor:
     """Return the class-agnostic edge-aware loss of one class against all others (eq. 7).
 
@@ -83,7 +88,10 @@ class HiResNetLoss(nn.Module):
     """
 
     def __init__(
-        self, terms: Sequence[str] = ("dice", "smoothed", "edges"), *, smoothing: float = 0.1,
+        self,
+        terms: Sequence[str] = ("dice", "smoothed", "edges"),
+        *,
+        smoothing: float = 0.1,
         max_distance_px: float = 64.0,
     ) -> None:
         super().__init__()

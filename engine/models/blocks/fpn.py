@@ -55,7 +55,11 @@ class PyramidDecoder(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int = 256, width: int = 128, *, levels: int = 4,
+        self,
+        in_channels: int = 256,
+        width: int = 128,
+        *,
+        levels: int = 4,
         align_corners: bool = True,
     ) -> None:
         super().__init__()
@@ -78,7 +82,5 @@ def _branch(in_channels: int, width: int, level: int, align_corners: bool) -> nn
             nn.ReLU(inplace=True),
         ]
         if level > 0:
-            layers.append(
-                nn.Upsample(scale_factor=2, mode="bilinear", align_corners=align_corners)
-            )
+            layers.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=align_corners))
     return nn.Sequential(*layers)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from timm.models.hrnet import HighResolutionNetFeatures, cfg_cls
 from torch import Tensor, nn
 from torch.nn import functional
@@ -48,9 +48,7 @@ class InvertedBottleneck(nn.Module):
         )
         self.scale = nn.Parameter(torch.full((width, 1, 1), LAYER_SCALE))
         self.drop_path = DropPath(drop_path)
-        self.shortcut = (
-            nn.Identity() if in_channels == width else norm_conv(in_channels, width, 1)
-        )
+        self.shortcut = nn.Identity() if in_channels == width else norm_conv(in_channels, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output; there is no activation at the end."""
@@ -81,7 +79,7 @@ class Fusion(nn.Module):
         return [self._fuse(maps, target) for target in range(len(maps))]
 
     def _fuse(self, maps: Sequence[Tensor], target: int) -> Tensor:
-        paths: list[nn.Module] = list(self.paths[target])  # type: ignore[arg-type]
+        paths = list(self.paths[target].children())
         total = self._resize(paths[0](maps[0]), maps[target])
         for path, x in zip(paths[1:], maps[1:], strict=True):
             total = total + self._resize(path(x), maps[target])
@@ -118,7 +116,11 @@ class BranchModule(nn.Module):
     """
 
     def __init__(
-        self, widths: Sequence[int], *, blocks: int, block: BlockFactory,
+        self,
+        widths: Sequence[int],
+        *,
+        blocks: int,
+        block: BlockFactory,
         align_corners: bool = True,
     ) -> None:
         super().__init__()
@@ -154,7 +156,7 @@ def stretched_hrnet(
     }
     for stage, blocks, branches in (("stage3", stage3_blocks, 3), ("stage4", stage4_blocks, 4)):
         config[stage]["num_blocks"] = (blocks,) * branches  # type: ignore[index]
-    network: nn.Module = HighResolutionNetFeatures(
+    network: nn.Module = HighResolutionNetFeatures(  # type: ignore[no-untyped-call]
         config, in_chans=in_channels, feature_location="", out_indices=(1, 2, 3, 4)
     )
     return network

@@ -21,7 +21,8 @@ def concatenate_maps(maps: Sequence[Tensor], *, align_corners: bool = False) -> 
     """
     size = maps[0].shape[-2:]
     same = [
-        x if x.shape[-2:] == size
+        x
+        if x.shape[-2:] == size
         else functional.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
         for x in maps
     ]

@@ -14,7 +14,12 @@ DILATIONS = (24, 48, 72)
 
 
 def conv_norm_act(
-    in_channels: int, width: int, side: int = 1, *, dilation: int = 1, bias: bool = False,
+    in_channels: int,
+    width: int,
+    side: int = 1,
+    *,
+    dilation: int = 1,
+    bias: bool = False,
     act: type[nn.Module] = nn.GELU,
 ) -> nn.Sequential:
     """Return a convolution that keeps the size, batch normalisation and an activation."""
@@ -67,9 +72,7 @@ class ObjectContext(nn.Module):
         value = self.value(objects).flatten(2).transpose(1, 2)
         affinity = torch.softmax(query @ key * self.scale, dim=-1)
         context = (affinity @ value).transpose(1, 2)
-        n, c, pixels = context.shape
-        height, width = features.shape[-2:]
-        enriched: Tensor = self.up(context.reshape(n, c, height, width))
+        enriched: Tensor = self.up(context.unflatten(2, features.shape[-2:]))
         return enriched
 
     @staticmethod

@@ -69,9 +69,7 @@ class Segmenter(SemanticNetwork):
             return self.combine(outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def loss(
-        self, outputs: Outputs, target: Tensor, ignore_index: int = 255
-    ) -> dict[str, Tensor]:
+    def loss(self, outputs: Outputs, target: Tensor, ignore_index: int = 255) -> dict[str, Tensor]:
         """Return the mean cross-entropy of the final logits.
 
         Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -37,16 +37,14 @@ class NetworkContract:
     """Base of the tests of one network."""
 
     name: str
-    options: dict[str, Any] = {}
+    options: ClassVar[dict[str, Any]] = {}
     bands = 4
 
     @pytest.fixture(scope="class")
     @classmethod
     def network(cls) -> nn.Module:
         torch.manual_seed(0)
-        network = create_model(
-            cls.name, num_classes=CLASSES, in_channels=cls.bands, **cls.options
-        )
+        network = create_model(cls.name, num_classes=CLASSES, in_channels=cls.bands, **cls.options)
         _wake(network)
         return network
 
@@ -91,9 +89,7 @@ class NetworkContract:
     ) -> None:
         path = tmp_path / "weights.safetensors"
         save_file({k: v.contiguous().clone() for k, v in network.state_dict().items()}, path)
-        other = create_model(
-            self.name, num_classes=CLASSES, in_channels=self.bands, **self.options
-        )
+        other = create_model(self.name, num_classes=CLASSES, in_channels=self.bands, **self.options)
         other.load_state_dict(load_file(path))
         images = torch.randn(1, self.bands, 40, 33)
         network.eval()
