@@ -81,6 +81,8 @@ class BoxTool(QObject):
         """Remove everything from the canvas."""
         self.stop()
         self._canvas.scene().removeItem(self._band)
+        # The canvas owns the tool, and the tool a rubber band of its own.
+        self._tool.deleteLater()
 
     def _finish(self, extent: QgsRectangle) -> None:
         if not extent.isEmpty():

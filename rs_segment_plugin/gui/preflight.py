@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import List, Sequence, Set, Tuple
 
 from ..engine_api import ModelCard
 from ..messages import tr
@@ -13,6 +14,7 @@ from .raster_facts import RasterFacts, length_text
 OK = "ok"
 WARNING = "warning"
 PROBLEM = "problem"
+ALPHA = "alpha"
 
 _DTYPES = {
     "byte": "uint8",
@@ -25,6 +27,7 @@ _DTYPES = {
     "float64": "float64",
 }
 LARGE_TILES = 20_000
+MAX_ENLARGEMENT = 8.0
 
 
 @dataclass(frozen=True)
@@ -40,23 +43,21 @@ class Workload:
     """How much a run has to do.
 
     Attributes:
-        rows: Rows of the part of the raster that is used, in source pixels.
+        rows: Rows of the part of the raster that is used, as the network sees them.
         cols: Columns of that part.
-        tile_px: Tile side in pixels of the working grid.
+        tile_px: Tile side in pixels.
         overlap_px: Overlap of neighbouring tiles in pixels.
-        scale: Working pixels per source pixel along one side; 1 without resampling.
     """
 
     rows: int
     cols: int
     tile_px: int
     overlap_px: int
-    scale: float = 1.0
 
     @property
     def megapixels(self) -> float:
         """Pixels the network sees, in millions, without overlap."""
-        return self.rows * self.cols * self.scale**2 / 1e6
+        return self.rows * self.cols / 1e6
 
     @property
     def tiles(self) -> int:
@@ -64,17 +65,25 @@ class Workload:
         return self._along(self.rows) * self._along(self.cols)
 
     def _along(self, length_px: int) -> int:
-        working = max(1, math.ceil(length_px * self.scale))
         step = max(1, self.tile_px - self.overlap_px)
-        return max(1, math.ceil((working - self.overlap_px) / step))
+        return max(1, math.ceil((length_px - self.overlap_px) / step))
 
 
-def working_scale(facts: RasterFacts, card: ModelCard) -> float:
-    """Return working pixels per source pixel: 1 inside the card's range or if unknown."""
+def in_range(facts: RasterFacts, card: ModelCard) -> bool:
+    """Return whether both sides of a pixel are in the model's range, or not known."""
     resolution = card.resolution_m
-    if not facts.gsd_m or resolution.min <= facts.gsd_m <= resolution.max:
-        return 1.0
-    return facts.gsd_m / resolution.nominal
+    return not facts.gsd_m or all(
+        resolution.min <= side <= resolution.max for side in facts.pixel_m
+    )
+
+
+def working_size(facts: RasterFacts, card: ModelCard, size_px: Tuple[int, int]) -> Tuple[int, int]:
+    """Return rows and columns after the resampling that the engine does while it reads."""
+    if in_range(facts, card):
+        return size_px
+    nominal = card.resolution_m.nominal
+    rows, cols = (max(1, round(n * side / nominal)) for n, side in zip(size_px, facts.pixel_m))
+    return rows, cols
 
 
 def preflight(
@@ -121,7 +130,13 @@ def _resolution_notes(facts: RasterFacts, card: ModelCard) -> List[Note]:
     if not facts.gsd_m:
         return []
     gsd = length_text(facts.gsd_m)
-    if resolution.min <= facts.gsd_m <= resolution.max:
+    if max(facts.pixel_m) > MAX_ENLARGEMENT * resolution.nominal:
+        text = tr(
+            "{gsd} per pixel is too coarse for this model ({low} to {high}). Choose sharper "
+            "imagery, or a model for this resolution."
+        )
+        return [Note(PROBLEM, text.format(gsd=gsd, low=low, high=high))]
+    if in_range(facts, card):
         return [Note(OK, tr("{gsd} per pixel fits the model.").format(gsd=gsd))]
     template = (
         tr(
@@ -185,19 +200,22 @@ def worst_level(notes: Sequence[Note]) -> str:
 def default_bands(facts: RasterFacts, card: ModelCard) -> Tuple[Tuple[int, ...], bool]:
     """Return a raster band for each model band and whether all were found by name.
 
-    Names are compared with the card's band names in lower case. If not every band is found
-    by its name, the order counts: band 1 for the first, and so on; 0 stands for "none left".
+    If not every model band has exactly one raster band of its name, the order counts, alpha
+    left out; 0 stands for "none left".
     """
-    by_name = tuple(_find_band(facts.band_names, band) for band in card.bands)
-    if all(by_name) and len(set(by_name)) == len(by_name):
-        return by_name, True
-    count = len(facts.bands)
-    return tuple(n if n <= count else 0 for n in range(1, len(card.bands) + 1)), False
+    words = [_words(name) for name in facts.band_names]
+    found = []
+    for band in card.bands:
+        wanted = {band.name.lower(), *(name.lower() for name in band.names)}
+        matches = [number for number, names in enumerate(words, start=1) if names & wanted]
+        found.append(matches[0] if len(matches) == 1 else 0)
+    if all(found) and len(set(found)) == len(found):
+        return tuple(found), True
+    data = [n for n, name in enumerate(facts.band_names, start=1) if name != ALPHA]
+    count = len(card.bands)
+    return tuple([*data, *[0] * count][:count]), False
 
 
-def _find_band(names: Sequence[str], band: object) -> int:
-    wanted = {str(getattr(band, "name", "")).lower(), *getattr(band, "names", ())}
-    for number, name in enumerate(names, start=1):
-        if name and name in wanted:
-            return number
-    return 0
+def _words(name: str) -> Set[str]:
+    """Return a band name and its words, by which it may be found."""
+    return ({name.strip()} | set(re.split(r"[^0-9a-z]+", name))) - {"", "band"}

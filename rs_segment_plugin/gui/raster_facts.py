@@ -35,7 +35,7 @@ class RasterFacts:
         bands: Label of each band for people, from band 1.
         band_names: Lower-case name of each band, by which a model's bands are found.
         dtypes: GDAL data type of each band, for example ``Byte``.
-        gsd_m: Ground sampling distance in metres at the centre, 0 when unknown.
+        pixel_m: Height and width of a pixel in metres at the centre, zeros when unknown.
         crs: CRS of the layer.
         extent: Extent of the layer in its CRS.
         is_file: Whether GDAL reads it directly (no export needed).
@@ -47,10 +47,15 @@ class RasterFacts:
     bands: Tuple[str, ...]
     band_names: Tuple[str, ...]
     dtypes: Tuple[str, ...]
-    gsd_m: float
+    pixel_m: Tuple[float, float]
     crs: QgsCoordinateReferenceSystem
     extent: QgsRectangle
     is_file: bool
+
+    @property
+    def gsd_m(self) -> float:
+        """Ground sampling distance: the geometric mean of the two sides, 0 when unknown."""
+        return math.sqrt(self.pixel_m[0] * self.pixel_m[1])
 
     def summary(self) -> str:
         """Return one line for people."""
@@ -94,7 +99,7 @@ def read_facts(layer: QgsRasterLayer) -> RasterFacts:
         bands=tuple(_band_label(layer, n) for n in numbers),
         band_names=tuple(_band_name(layer, n) for n in numbers),
         dtypes=tuple(_dtype_name(provider.sourceDataType(n)) for n in numbers),
-        gsd_m=_gsd_m(layer),
+        pixel_m=_pixel_m(layer),
         crs=layer.crs(),
         extent=layer.extent(),
         is_file=layer.providerType() == GDAL_PROVIDER,
@@ -124,12 +129,12 @@ def _band_name(layer: QgsRasterLayer, number: int) -> str:
     return interpretation.strip().lower().replace("band", "").strip(" _")
 
 
-def _gsd_m(layer: QgsRasterLayer) -> float:
-    """Return the geometric mean of the two pixel sides in metres at the layer's centre."""
+def _pixel_m(layer: QgsRasterLayer) -> Tuple[float, float]:
+    """Return height and width of a pixel in metres at the layer's centre."""
     step_x, step_y = layer.rasterUnitsPerPixelX(), layer.rasterUnitsPerPixelY()
     crs = layer.crs()
     if not crs.isValid() or not layer.width() or not (step_x > 0 and step_y > 0):
-        return 0.0
+        return (0.0, 0.0)
     measure = QgsDistanceArea()
     measure.setSourceCrs(crs, QgsCoordinateTransformContext())
     measure.setEllipsoid(crs.ellipsoidAcronym() or "EPSG:7030")
@@ -139,8 +144,8 @@ def _gsd_m(layer: QgsRasterLayer) -> float:
     across = measure.measureLine(center, QgsPointXY(center.x() + span * step_x, center.y()))
     down = measure.measureLine(center, QgsPointXY(center.x(), center.y() - span * step_y))
     to_m = QgsUnitTypes.fromUnitToUnitFactor(measure.lengthUnits(), _METRES)
-    gsd = math.sqrt(across * down) * to_m / span
-    return gsd if math.isfinite(gsd) else 0.0
+    sides = (down * to_m / span, across * to_m / span)
+    return sides if all(map(math.isfinite, sides)) else (0.0, 0.0)
 
 
 _METRES = (

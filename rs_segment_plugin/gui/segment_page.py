@@ -24,7 +24,7 @@ from .band_mapping import BandMapping
 from .extent_picker import ExtentPicker
 from .model_picker import ModelPicker
 from .options_box import OptionsBox
-from .preflight import PROBLEM, Note, Workload, preflight, working_scale, worst_level
+from .preflight import PROBLEM, Note, Workload, preflight, working_size, worst_level
 from .raster_input import RasterInput
 
 MODEL_KEY, AREA_KEY, DEVICE_KEY, OPTIONS_KEY = "model", "area", "device", "options"
@@ -157,9 +157,8 @@ class SegmentPage(QWidget):
         facts, card, area = self.raster.facts(), self.model.card(), self.area.area()
         if facts is None or card is None or area is None:
             return None
-        rows, cols = facts.size_of(area)
-        tile_px, overlap_px = self.options.tile_px(), self.options.overlap_px()
-        return Workload(rows, cols, tile_px, overlap_px, working_scale(facts, card))
+        rows, cols = working_size(facts, card, facts.size_of(area))
+        return Workload(rows, cols, self.options.tile_px(), self.options.overlap_px())
 
     def notes(self) -> List[Note]:
         """Return the preflight of the inputs as they are."""
