@@ -1,0 +1,1 @@
+"""Processing algorithms: one file per algorithm, each builds a job."""

@@ -1,0 +1,121 @@
+"""The only plugin module that imports the engine, and only its light modules.
+
+In the packaged plugin ``engine`` lies inside the plugin folder; in a checkout it lies beside it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+_PLUGIN_FOLDER = Path(__file__).parent
+_PACKAGED = (_PLUGIN_FOLDER / "engine" / "__init__.py").is_file()
+
+if TYPE_CHECKING:
+    from engine import __version__
+    from engine.errors import EngineError, JobError, ModelError
+    from engine.jobs import SegmentJob
+    from engine.protocol import (
+        PROTOCOL_VERSION,
+        Cancelled,
+        Event,
+        Failure,
+        Hello,
+        Log,
+        Progress,
+        Result,
+        decode_event,
+        encode_cancel,
+        encode_quit,
+        encode_run,
+    )
+    from engine.zoo.card import BandSpec, ClassInfo, ModelCard
+    from engine.zoo.registry import ModelEntry, find_model, list_models, user_zoo
+elif _PACKAGED:
+    from .engine import __version__
+    from .engine.errors import EngineError, JobError, ModelError
+    from .engine.jobs import SegmentJob
+    from .engine.protocol import (
+        PROTOCOL_VERSION,
+        Cancelled,
+        Event,
+        Failure,
+        Hello,
+        Log,
+        Progress,
+        Result,
+        decode_event,
+        encode_cancel,
+        encode_quit,
+        encode_run,
+    )
+    from .engine.zoo.card import BandSpec, ClassInfo, ModelCard
+    from .engine.zoo.registry import ModelEntry, find_model, list_models, user_zoo
+else:
+    from engine import __version__
+    from engine.errors import EngineError, JobError, ModelError
+    from engine.jobs import SegmentJob
+    from engine.protocol import (
+        PROTOCOL_VERSION,
+        Cancelled,
+        Event,
+        Failure,
+        Hello,
+        Log,
+        Progress,
+        Result,
+        decode_event,
+        encode_cancel,
+        encode_quit,
+        encode_run,
+    )
+    from engine.zoo.card import BandSpec, ClassInfo, ModelCard
+    from engine.zoo.registry import ModelEntry, find_model, list_models, user_zoo
+
+__all__ = [
+    "PROTOCOL_VERSION",
+    "BandSpec",
+    "Cancelled",
+    "ClassInfo",
+    "EngineError",
+    "Event",
+    "Failure",
+    "Hello",
+    "JobError",
+    "Log",
+    "ModelCard",
+    "ModelEntry",
+    "ModelError",
+    "Progress",
+    "Result",
+    "SegmentJob",
+    "__version__",
+    "checkout_python",
+    "decode_event",
+    "encode_cancel",
+    "encode_quit",
+    "encode_run",
+    "engine_root",
+    "find_model",
+    "list_models",
+    "resource",
+    "user_zoo",
+]
+
+
+def engine_root() -> Path:
+    """Return the folder that contains ``engine``: the worker's working directory."""
+    return _PLUGIN_FOLDER if _PACKAGED else _PLUGIN_FOLDER.parent
+
+
+def resource(*parts: str) -> Path:
+    """Return a path inside ``resources``, in the packaged plugin or in a checkout."""
+    return engine_root().joinpath("resources", *parts)
+
+
+def checkout_python() -> Path:
+    """Return where a checkout keeps the engine's interpreter; it need not exist."""
+    engine_file = import_module(EngineError.__module__).__file__ or __file__
+    checkout = Path(engine_file).resolve().parents[1]
+    return checkout / ".venv" / "bin" / "python"

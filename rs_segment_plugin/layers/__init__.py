@@ -1,0 +1,1 @@
+"""QGIS layers to files for the engine, and its results back to layers."""
