@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 from ..protocol import Progress
 
 LINE_INTERVAL_S = 10.0
+DEFAULT_COLUMNS = 80
 
 
 class ProgressView(Protocol):
@@ -52,7 +54,8 @@ class BarView:
                 unit=f" {event.unit}" if event.unit else "",
                 initial=min(event.done, event.total) if event.total else event.done,
                 file=sys.stderr,
-                dynamic_ncols=True,
+                dynamic_ncols=_terminal_columns() > 0,
+                ncols=None if _terminal_columns() else DEFAULT_COLUMNS,
             )
         self._bar.update(event.done - self._bar.n)
 
@@ -67,6 +70,14 @@ class BarView:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _terminal_columns() -> int:
+    """Return the width of the terminal, 0 if it does not tell."""
+    try:
+        return os.get_terminal_size(2).columns
+    except OSError:
+        return 0
 
 
 class LineView:

@@ -168,8 +168,9 @@ def make_folders(options: dict[str, Any], records: Sequence[dict[str, Any]]) -> 
     Raises:
         DiskError: If that is not possible.
     """
-    for field in ("output", "class_raster", "score_raster"):
-        for record in records if names_folder(options.get(field, ".x")) else ():
+    fields = [f for f in ("output", "class_raster", "score_raster") if options.get(f)]
+    for field in fields:
+        for record in records if names_folder(options[field]) else ():
             folder = Path(record[field]).parent
             try:
                 folder.mkdir(parents=True, exist_ok=True)

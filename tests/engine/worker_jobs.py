@@ -77,6 +77,13 @@ def wait(job: TrialJob, report: Report, cancelled: IsCancelled) -> Result:
     raise JobCancelled
 
 
+def wait_for_ever(job: TrialJob, report: Report, cancelled: IsCancelled) -> Result:
+    """A job that never asks whether it is cancelled."""
+    report(Log("deaf"))
+    while True:
+        time.sleep(0.05)
+
+
 def native(job: TrialJob, report: Report, cancelled: IsCancelled) -> Result:
     """A long native call that lets other threads run."""
     report(Log("in native code"))
@@ -105,8 +112,8 @@ def unwritable(job: TrialJob, report: Report, cancelled: IsCancelled) -> Result:
 FUNCTIONS: dict[str, JobFunction] = {
     function.__name__: function
     for function in (
-        echo, fail, bug, memory, leave, interrupt, full_disk, puts, swallow, wait, native,
-        locked, burst, unwritable,
+        *(echo, fail, bug, memory, leave, interrupt, full_disk, puts, swallow, wait),
+        *(wait_for_ever, native, locked, burst, unwritable),
     )
 }  # fmt: skip
 
