@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 from ..protocol import Progress
 
 LINE_INTERVAL_S = 10.0
-DEFAULT_COLUMNS = 80
 
 
 class ProgressView(Protocol):
@@ -54,8 +53,7 @@ class BarView:
                 unit=f" {event.unit}" if event.unit else "",
                 initial=min(event.done, event.total) if event.total else event.done,
                 file=sys.stderr,
-                dynamic_ncols=_terminal_columns() > 0,
-                ncols=None if _terminal_columns() else DEFAULT_COLUMNS,
+                **_bar_size(),
             )
         self._bar.update(event.done - self._bar.n)
 
@@ -72,12 +70,13 @@ class BarView:
             self._bar = None
 
 
-def _terminal_columns() -> int:
-    """Return the width of the terminal, 0 if it does not tell."""
+def _bar_size() -> dict[str, Any]:
+    """Return the size of a bar: the terminal's, or a usual one if the terminal tells none."""
     try:
-        return os.get_terminal_size(2).columns
+        columns = os.get_terminal_size(2).columns
     except OSError:
-        return 0
+        columns = 0
+    return {"dynamic_ncols": True} if columns else {"ncols": 80, "nrows": 24}
 
 
 class LineView:
