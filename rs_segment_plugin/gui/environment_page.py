@@ -23,6 +23,7 @@ from qgis.PyQt.QtWidgets import (
 
 from ..messages import tr
 from .icons import theme_icon
+from .notices import sentences
 
 _GOOD, _BAD, _NEUTRAL = "#2e7d32", "#c62828", "gray"
 _LOG_LINES = 5000
@@ -129,7 +130,10 @@ class EnvironmentPage(QWidget):
         status = self._environment.status()
         if status.ok:
             head = _colored(tr("The engine is ready."), _GOOD)
-            self.state.setText(f"<b>{head}</b><br/>{escape(status.python)}{_info(status)}")
+            python = _breakable(status.python)
+            self.state.setText(f"<b>{head}</b><br/>{python}{_info(status)}")
+            versions = (f"{name} {value}" for name, value in status.versions.items())
+            self.state.setToolTip("\n".join(versions))
         else:
             head = tr("One step before the first run")
             body = tr(
@@ -138,7 +142,7 @@ class EnvironmentPage(QWidget):
             )
             text = f"<b style='font-size:large'>{escape(head)}</b><br/>{escape(body)}"
             if status.python:
-                reason = " ".join(part for part in (status.message, status.hint) if part)
+                reason = sentences(status.message, status.hint)
                 text += "<br/>" + _colored(reason, _BAD)
             self.state.setText(text)
         for group in self._groups:
@@ -189,7 +193,7 @@ class EnvironmentPage(QWidget):
         self.consent.setEnabled(True)
         self.consent.setChecked(False)
         self.create_button.setEnabled(False)
-        text = " ".join(part for part in (message, hint) if part)
+        text = sentences(message, hint)
         self.progress_text.setText(_colored(text, _GOOD if ok else _BAD))
 
     def _check_pressed(self) -> None:
@@ -200,7 +204,7 @@ class EnvironmentPage(QWidget):
 
     def _checked(self, python: str, status: Any) -> None:
         self.check_button.setEnabled(True)
-        text = " ".join(part for part in (status.message, status.hint) if part)
+        text = sentences(status.message, status.hint)
         if not status.ok:
             self.check_text.setText(_colored(text, _BAD))
             return
@@ -240,8 +244,6 @@ def _breakable(path: str) -> str:
 
 
 def _info(status: Any) -> str:
-    """Return the message of a sound status and its versions, as further lines."""
-    lines = [status.message] if status.message else []
-    if status.versions:
-        lines.append(", ".join(f"{name} {value}" for name, value in status.versions.items()))
-    return "".join(f"<br/><span style='color:{_NEUTRAL}'>{escape(t)}</span>" for t in lines)
+    """Return the message of a sound status as a further line."""
+    text = sentences(status.message)
+    return f"<br/><span style='color:{_NEUTRAL}'>{escape(text)}</span>" if text else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from qgis.PyQt.QtCore import Qt, QUrl
 from qgis.PyQt.QtGui import QDesktopServices
@@ -15,14 +15,7 @@ from .raster_facts import length_text
 
 MORE = "rs:more"
 LESS = "rs:less"
-_SCORES = (
-    ("iou", "IoU"),
-    ("miou", "mIoU"),
-    ("f1", "F1"),
-    ("mean_f1", "F1"),
-    ("AP", "AP"),
-    ("AP50", "AP50"),
-)
+_SHORT_NAMES = {"iou": "IoU", "miou": "mIoU", "f1": "F1", "ap": "AP"}
 
 
 class ModelCardView(QFrame):
@@ -90,7 +83,7 @@ def _card_html(entry: ModelEntry, card: ModelCard, unfolded: bool) -> str:
         _row(tr("Pixel size"), _resolution(card)),
         _row(tr("Bands"), ", ".join(band.name for band in card.bands)),
     ]
-    scores = [text for text in map(_metric_text, card.metrics) if text]
+    scores = _score_texts(card.metrics)
     if scores:
         rows.append(_row(tr("Tested"), scores[0]))
     if unfolded:
@@ -150,17 +143,17 @@ def _resolution(card: ModelCard) -> str:
     return text.format(low=length_text(r.min), high=length_text(r.max), best=length_text(r.nominal))
 
 
-def _metric_text(metric: Mapping[str, Any]) -> str:
-    """Return the scores of one metrics record, for example ``IoU 0.81 (test blocks)``."""
-    scores = [
-        f"{name} {float(metric[key]):.3g}"
-        for key, name in _SCORES
-        if isinstance(metric.get(key), (int, float))
-    ]
-    where = [str(metric[key]) for key in ("data", "split") if metric.get(key)]
-    if not scores:
-        return ""
-    return ", ".join(scores) + (f" ({', '.join(where)})" if where else "")
+def _score_texts(metrics: Sequence[Mapping[str, Any]]) -> List[str]:
+    """Return one text per data set, for example ``building IoU 0.81, ... (test block)``."""
+    by_data: Dict[str, List[str]] = {}
+    for metric in metrics:
+        value = metric.get("value")
+        if not isinstance(value, (int, float)):
+            continue
+        words = [_SHORT_NAMES.get(w.lower(), w) for w in str(metric.get("name", "")).split()]
+        score = f"{' '.join(words)} {value:.2f}".strip().replace(" ", "\u00a0")
+        by_data.setdefault(str(metric.get("data", "")), []).append(score)
+    return [", ".join(scores) + (f" ({data})" if data else "") for data, scores in by_data.items()]
 
 
 def _plain(value: Any) -> str:

@@ -21,6 +21,13 @@ from ..messages import tr
 _SUCCESS_S = 8
 
 
+def sentences(*parts: str) -> str:
+    """Return the parts that are not empty as one line of sentences."""
+    stripped = [part.strip().replace("\n", " ") for part in parts if part.strip()]
+    ended = [part if part[-1] in ".!?:…" else part + "." for part in stripped]
+    return " ".join(part[0].upper() + part[1:] for part in ended)
+
+
 class Notices:
     """Pushes messages; a failure has message, hint and a "Details" button."""
 
@@ -34,8 +41,7 @@ class Notices:
 
     def failure(self, title: str, message: str, hint: str, details: str) -> None:
         """Show what happened and what to do; it stays until it is closed."""
-        text = f"{message} {hint}".strip()
-        item = self._bar.createMessage(title, text)
+        item = self._bar.createMessage(title, sentences(message, hint))
         button = QPushButton(tr("Details"), item)
         button.setObjectName("rsDetails")
         button.clicked.connect(lambda: self._show(title, message, hint, details))

@@ -120,9 +120,9 @@ class RunPanel(QFrame):
         self.run_button.setEnabled(running or self._ready)
         self.set_status(tr("Starting the engine…") if running else "")
 
-    def set_status(self, text: str) -> None:
-        """Show one line about what is going on, "" hides it."""
-        self.status_label.setText(escape(text))
+    def set_status(self, text: str, level: str = "") -> None:
+        """Show what is going on, "" hides it; ``level`` as in a ``Note`` gives the colour."""
+        self.status_label.setText(_note_html(Note(level, text)) if level else escape(text))
         self.status_label.setVisible(bool(text))
 
     def show_cancelling(self) -> None:

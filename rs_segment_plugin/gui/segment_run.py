@@ -207,6 +207,8 @@ class SegmentRun(QObject):
         self._kept = ()
 
     def _outcome(self, successful: bool, results: Dict[str, Any]) -> Outcome:
+        if self._cancelling and not isinstance(self._final, Failure):
+            return Outcome(CANCELLED)
         if successful:
             result = self._final if isinstance(self._final, Result) else None
             return Outcome(DONE, outputs=dict(results), result=result)
@@ -214,7 +216,7 @@ class SegmentRun(QObject):
         if isinstance(self._final, Failure):
             failure = self._final
             return Outcome(FAILED, failure.message, failure.hint, failure.details or details)
-        if self._cancelling or isinstance(self._final, Cancelled):
+        if isinstance(self._final, Cancelled):
             return Outcome(CANCELLED)
         lines = details.strip().splitlines() or [tr("The run ended without a result.")]
         return Outcome(FAILED, lines[0], "\n".join(lines[1:3]), details)

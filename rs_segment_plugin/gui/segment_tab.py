@@ -12,8 +12,8 @@ from qgis.PyQt.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from ..layers import results
 from ..messages import tr
-from .notices import Notices
-from .preflight import PROBLEM, Note
+from .notices import Notices, sentences
+from .preflight import OK, PROBLEM, Note
 from .rates import duration_text
 from .run_panel import RunPanel
 from .segment_page import SegmentPage
@@ -93,7 +93,9 @@ class SegmentTab(QWidget):
         self.panel.log.clear()
         refusal = self.run.start(parameters)
         if refusal:
-            self._notices.failure(tr("The run cannot start"), refusal, "", "")
+            message, _, hint = refusal.partition("\n")
+            self.panel.set_status(sentences(message, hint), PROBLEM)
+            self._notices.failure(tr("The run cannot start"), message, hint, "")
             return
         self._started_s = time.monotonic()
         self.page.setEnabled(False)
@@ -116,7 +118,7 @@ class SegmentTab(QWidget):
             text = tr("Cancelled after {time}. No layer was added.")
             self._say_resting(text.format(time=duration_text(seconds)))
         else:
-            self._say_resting(tr("Failed: {message}").format(message=outcome.message))
+            self._say_resting(sentences(outcome.message, outcome.hint), PROBLEM)
             self._notices.failure(
                 tr("Segmentation failed"), outcome.message, outcome.hint, outcome.details
             )
@@ -129,7 +131,7 @@ class SegmentTab(QWidget):
         one = tr("1 polygon in {time}.")
         many = tr("{count} polygons in {time}.")
         text = (one if count == 1 else many).format(count=f"{count:,}", time=duration_text(seconds))
-        self._say_resting(text)
+        self._say_resting(text, OK)
         self._notices.success(tr("Segmentation finished"), text)
         details = outcome.result.details if outcome.result else {}
         for warning in details.get("warnings", []):
@@ -143,9 +145,9 @@ class SegmentTab(QWidget):
             project=QgsProject.instance(),
         )
 
-    def _say_resting(self, text: str) -> None:
-        self.panel.set_status(text)
-        self.panel.add_log("info", text)
+    def _say_resting(self, text: str, level: str = "") -> None:
+        self.panel.set_status(text, level)
+        self.panel.add_log("error" if level == PROBLEM else "info", text)
 
     def _copy_command(self) -> None:
         command = command_text(self.page.parameters())

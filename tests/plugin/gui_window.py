@@ -36,7 +36,11 @@ CARD = {
     "score_threshold": 0.35,
     "weights": None,
     "dtypes": ["uint8"],
-    "metrics": [{"data": "Town", "split": "test blocks", "iou": 0.8125}],
+    "metrics": [
+        {"data": "Town, test blocks", "name": "roof iou", "value": 0.814},
+        {"data": "Town, test blocks", "name": "roof recall", "value": 0.9},
+        {"data": "Village", "name": "roof iou", "value": 0.7},
+    ],
     "training": {"data": "Photos of a town"},
     "licenses": {"code": "GPL-2.0-or-later", "weights": "CC-BY-4.0"},
 }

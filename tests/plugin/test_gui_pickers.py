@@ -218,8 +218,10 @@ def test_options_survive_being_stored_as_json(window):
 def test_card_tells_classes_scores_licences_and_escapes_names(tmp_path):
     entry = find_model(str(write_card(tmp_path / "model")))
     short, long = entry_html(entry, False), entry_html(entry, True)
-    for part in ("Roofs in photos", "#e6550d", "roof &lt;flat&gt;", "IoU 0.812", "Town"):
+    for part in ("Roofs in photos", "#e6550d", "roof &lt;flat&gt;", "(Town, test blocks)"):
         assert part in short
+    assert "roof IoU 0.81, roof recall 0.90" in short.replace("\u00a0", " ")
+    assert "Village" in long and "Village" not in short
     assert "ground" not in short and "CC-BY-4.0" not in short
     assert "CC-BY-4.0" in long and "Photos of a town" in long and "unet (mobilenet_v2)" in long
 

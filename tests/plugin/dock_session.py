@@ -1,0 +1,319 @@
+"""Runs inside the real QGIS program (``qgis --code``) and drives the dock like an analyst.
+
+Reads its settings from the variable ``RS_SEGMENT_SESSION`` (JSON: ``report``, ``shots``,
+``raster``, ``python``, ``work``), writes what it saw as JSON to ``report`` and ends QGIS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from osgeo import gdal
+from qgis.core import QgsMapLayer, QgsProject, QgsRasterLayer, QgsRectangle
+from qgis.gui import QgsScrollArea
+from qgis.PyQt.QtCore import QEventLoop, Qt, QTimer
+from qgis.PyQt.QtGui import QGuiApplication
+from qgis.PyQt.QtWidgets import QApplication, QDialog, QPushButton
+from qgis.utils import iface, plugins
+
+SETTINGS = json.loads(os.environ["RS_SEGMENT_SESSION"])
+WORK = Path(SETTINGS["work"])
+RUN_LIMIT_S = 240.0
+NARROW_PX, WIDE_PX = 320, 360
+REPORT: dict[str, Any] = {"steps": {}, "errors": []}
+
+
+def spin(milliseconds: int) -> None:
+    loop = QEventLoop()
+    QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()
+
+
+def wait_for(condition: Callable[[], Any], limit_s: float, what: str) -> None:
+    end_s = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > end_s:
+            raise TimeoutError(f"{what} took longer than {limit_s:g} s")
+        spin(20)
+
+
+def set_width(dock: Any, width_px: int) -> None:
+    iface.mainWindow().resizeDocks([dock], [width_px], Qt.Orientation.Horizontal)
+    spin(400)
+
+
+def shot(name: str, widget: Any) -> None:
+    spin(300)
+    path = Path(SETTINGS["shots"]) / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    full = WORK.parent / f"{name}.full.png"
+    widget.grab().save(str(full))
+    write_palette_png(full, path)
+
+
+def write_palette_png(source: Path, target: Path) -> None:
+    """Write a picture with 256 colours: a third of the size, for the guide."""
+    picture = gdal.Open(str(source))
+    bands = [picture.GetRasterBand(n) for n in (1, 2, 3)]
+    table = gdal.ColorTable()
+    gdal.ComputeMedianCutPCT(*bands, 256, table)
+    memory = gdal.GetDriverByName("MEM").Create("", picture.RasterXSize, picture.RasterYSize, 1)
+    memory.GetRasterBand(1).SetColorTable(table)
+    gdal.DitherRGB2PCT(*bands, memory.GetRasterBand(1), table)
+    options = ["ZLEVEL=9"]
+    gdal.GetDriverByName("PNG").CreateCopy(str(target), memory, options=options)
+    target.with_name(target.name + ".aux.xml").unlink(missing_ok=True)
+
+
+def bar_text() -> str:
+    item = iface.messageBar().currentItem()
+    return "" if item is None else f"{item.title()}: {item.text()}"
+
+
+def engine_page(dock: Any) -> dict[str, Any]:
+    """No engine: the page explains, refuses a Python without packages, takes a sound one."""
+    page = dock.engine
+    seen: dict[str, Any] = {"front": dock.tabs.currentWidget() is page, "state": page.state.text()}
+    seen["run_enabled"] = dock.segment.panel.run_button.isEnabled()
+    page.consent.setChecked(True)
+    shot("engine", dock)
+    page.consent.setChecked(False)
+    page.python.setFilePath("/usr/bin/python3")
+    page.check_button.click()
+    wait_for(page.check_button.isEnabled, 30, "the check of a Python without packages")
+    seen["refused"] = page.check_text.text()
+    page.python.setFilePath(SETTINGS["python"])
+    page.check_button.click()
+    wait_for(lambda: dock.tabs.currentWidget() is dock.segment, 60, "the check of the engine")
+    seen["ready"] = page.state.text()
+    return seen
+
+
+def ready_page(dock: Any) -> dict[str, Any]:
+    """A raster is loaded and clicked: the dock follows, and the preflight is fine."""
+    raster = QgsRasterLayer(SETTINGS["raster"], Path(SETTINGS["raster"]).stem)
+    QgsProject.instance().addMapLayer(raster)
+    iface.setActiveLayer(raster)
+    iface.mapCanvas().setExtent(raster.extent())
+    spin(1500)
+    page, panel = dock.segment.page, dock.segment.panel
+    seen = {
+        "followed": page.raster.layer() is not None and page.raster.layer().id() == raster.id(),
+        "models": [page.model.combo.itemText(i) for i in range(page.model.combo.count())],
+        "card": page.model.card_view.text(),
+        "notes": panel.notes_label.text(),
+        "run_enabled": panel.run_button.isEnabled(),
+    }
+    widths = {}
+    for width_px in (NARROW_PX, WIDE_PX):
+        set_width(dock, width_px)
+        area = page.findChild(QgsScrollArea)
+        widths[str(width_px)] = {
+            "dock": dock.width(),
+            "needed": area.widget().minimumSizeHint().width(),
+            "viewport": area.viewport().width(),
+        }
+        if width_px == NARROW_PX:
+            shot("dock", dock)
+    page.options.setCollapsed(False)
+    page.bands.setCollapsed(False)
+    spin(300)
+    area = page.findChild(QgsScrollArea)
+    area.verticalScrollBar().setValue(area.verticalScrollBar().maximum())
+    shot("options", dock)
+    widths["open"] = {
+        "needed": area.widget().minimumSizeHint().width(),
+        "viewport": area.viewport().width(),
+    }
+    page.options.setCollapsed(True)
+    page.bands.setCollapsed(True)
+    return {**seen, "widths": widths}
+
+
+def run(dock: Any) -> dict[str, Any]:
+    """Run is pressed; the result is a styled layer in its group."""
+    output = WORK / "houses.gpkg"
+    dock.segment.page.output.setFilePath(str(output))
+    dock.segment.page.options.min_area.setValue(4.0)
+    spin(300)
+    dock.segment.panel.command_button.click()
+    command = QGuiApplication.clipboard().text()
+    seen: dict[str, Any] = {"command": command}
+    stages: list[str] = []
+    dock.segment.run.stage.connect(lambda stage, *_: stages.append(stage))
+    outcomes: list[Any] = []
+    dock.segment.run_finished.connect(outcomes.append)
+    started_s = time.monotonic()
+    dock.segment.panel.run_button.click()
+    seen["button"] = dock.segment.panel.run_button.text()
+    seen["page_enabled"] = dock.segment.page.isEnabled()
+    wait_for(lambda: stages or outcomes, RUN_LIMIT_S, "the first progress")
+    shot("running", dock)
+    seen["status"] = dock.segment.panel.status_label.text()
+    wait_for(lambda: outcomes, RUN_LIMIT_S, "the run")
+    outcome = outcomes[0]
+    seen.update(
+        kind=outcome.kind,
+        message=outcome.message,
+        hint=outcome.hint,
+        details=outcome.details[-2000:],
+        seconds=time.monotonic() - started_s,
+        stages=sorted(set(stages)),
+        bar=bar_text(),
+        resting=dock.segment.panel.status_label.text(),
+        layers=[layer_facts(layer) for layer in QgsProject.instance().mapLayers().values()],
+        files=sorted(p.name for p in WORK.iterdir()),
+    )
+    iface.mapCanvas().refresh()
+    spin(2500)
+    shot("result", iface.mainWindow())
+    return seen
+
+
+def layer_facts(layer: QgsMapLayer) -> dict[str, Any]:
+    root = QgsProject.instance().layerTreeRoot()
+    node = root.findLayer(layer.id())
+    groups: list[str] = []
+    parent = node.parent() if node is not None else None
+    while parent is not None and parent is not root:
+        groups.insert(0, parent.name())
+        parent = parent.parent()
+    facts: dict[str, Any] = {
+        "name": layer.name(),
+        "valid": layer.isValid(),
+        "groups": groups,
+        "renderer": layer.renderer().type() if layer.renderer() is not None else "",
+        "crs": layer.crs().authid(),
+    }
+    if hasattr(layer, "featureCount"):
+        facts["count"] = layer.featureCount()
+        facts["fields"] = [field.name() for field in layer.fields()]
+        symbols = layer.renderer().legendSymbolItems()
+        facts["legend"] = [item.label() for item in symbols]
+    return facts
+
+
+def cancel(dock: Any) -> dict[str, Any]:
+    """A long run is cancelled: the panel answers at once, the run ends within a second."""
+    page, panel = dock.segment.page, dock.segment.panel
+    layers = len(QgsProject.instance().mapLayers())
+    page.output.setFilePath(str(WORK / "cancelled.gpkg"))
+    page.options.tta.setChecked(True)
+    page.options.tile.setValue(128)
+    page.options.overlap.setValue(96)
+    page.options.batch.setValue(1)
+    spin(300)
+    outcomes: list[Any] = []
+    stages: list[tuple[str, int]] = []
+    dock.segment.run_finished.connect(outcomes.append)
+    dock.segment.run.stage.connect(lambda stage, done, *_: stages.append((stage, done)))
+    panel.run_button.click()
+    wait_for(lambda: any(done > 0 for _, done in stages) or outcomes, 120, "the first tiles")
+    pressed_s = time.monotonic()
+    panel.run_button.click()
+    answer = {"button": panel.run_button.text(), "status": panel.status_label.text()}
+    answer["answered_s"] = time.monotonic() - pressed_s
+    wait_for(lambda: outcomes, 20, "cancelling")
+    seen = {
+        **answer,
+        "ended_s": time.monotonic() - pressed_s,
+        "kind": outcomes[0].kind,
+        "resting": panel.status_label.text(),
+        "layers_added": len(QgsProject.instance().mapLayers()) - layers,
+        "output_exists": (WORK / "cancelled.gpkg").exists(),
+        "resume_offered": page.resume.isVisibleTo(page) and page.resume.isChecked(),
+        "button_after": panel.run_button.text(),
+    }
+    page.options.tta.setChecked(False)
+    page.options.tile.setValue(0)
+    page.options.overlap.setValue(-1)
+    page.options.batch.setValue(0)
+    return seen
+
+
+def bad_input(dock: Any) -> dict[str, Any]:
+    """The raster's file is broken after it was loaded: message and hint, no traceback."""
+    page = dock.segment.page
+    broken = WORK / "broken.tif"
+    broken.write_bytes(Path(SETTINGS["raster"]).read_bytes())
+    layer = QgsRasterLayer(str(broken), "broken")
+    QgsProject.instance().addMapLayer(layer)
+    iface.setActiveLayer(layer)
+    page.output.setFilePath(str(WORK / "broken.gpkg"))
+    spin(400)
+    broken.write_bytes(broken.read_bytes()[:2000])
+    iface.messageBar().clearWidgets()
+    outcomes: list[Any] = []
+    dock.segment.run_finished.connect(outcomes.append)
+    dock.segment.panel.run_button.click()
+    wait_for(lambda: outcomes or bar_text(), 120, "the failure")
+    spin(300)
+    item = iface.messageBar().currentItem()
+    seen = {
+        "kind": outcomes[0].kind if outcomes else "refused",
+        "message": outcomes[0].message if outcomes else "",
+        "hint": outcomes[0].hint if outcomes else "",
+        "bar": bar_text(),
+        "details_button": item is not None and item.findChild(QPushButton) is not None,
+        "output_exists": (WORK / "broken.gpkg").exists(),
+    }
+    shot("failure", iface.mainWindow())
+    QgsProject.instance().removeMapLayer(layer.id())
+    return seen
+
+
+def elsewhere(dock: Any) -> dict[str, Any]:
+    """The map shows another place: Run is off, and the note says why."""
+    page, panel = dock.segment.page, dock.segment.panel
+    page.area.set_mode("view")
+    extent = iface.mapCanvas().extent()
+    shifted = QgsRectangle(
+        extent.xMinimum() + 9 * extent.width(),
+        extent.yMinimum(),
+        extent.xMaximum() + 9 * extent.width(),
+        extent.yMaximum(),
+    )
+    iface.mapCanvas().setExtent(shifted)
+    wait_for(lambda: not panel.run_button.isEnabled(), 5, "noticing the view")
+    seen = {"notes": panel.notes_label.text()}
+    iface.mapCanvas().setExtent(extent)
+    wait_for(panel.run_button.isEnabled, 5, "noticing the view again")
+    page.area.set_mode("layer")
+    return seen
+
+
+STEPS = (engine_page, ready_page, run, elsewhere, cancel, bad_input)
+
+
+def main() -> None:
+    for dialog in QApplication.topLevelWidgets():
+        if isinstance(dialog, QDialog) and dialog.isVisible():
+            dialog.reject()
+    iface.mainWindow().resize(1200, 800)
+    try:
+        plugin = plugins["rs_segment_plugin"]
+        if plugin.dock is None or not plugin.dock.isUserVisible():
+            plugin.toggle.trigger()
+        dock = plugin.dock
+        spin(500)
+        set_width(dock, NARROW_PX)
+        for step in STEPS:
+            REPORT["steps"][step.__name__] = step(dock)
+    except Exception:
+        REPORT["errors"].append(traceback.format_exc())
+        shot("error", iface.mainWindow())
+    Path(SETTINGS["report"]).write_text(json.dumps(REPORT, indent=1), encoding="utf-8")
+    QgsProject.instance().setDirty(False)
+    iface.newProject(False)
+    QgsProject.instance().setDirty(False)
+    iface.actionExit().trigger()
+
+
+gdal.UseExceptions()
+QTimer.singleShot(1500, main)
