@@ -11,7 +11,7 @@ CONTEXT = "RsSegment"
 
 def tr(text: str) -> str:
     """Return the text in the user's language."""
-    return QCoreApplication.translate(CONTEXT, text)
+    return str(QCoreApplication.translate(CONTEXT, text))
 
 
 def log(text: str, *, warning: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 from qgis.core import (
@@ -210,7 +210,7 @@ class SegmentAlgorithm(EngineAlgorithm):
     def model_name(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
         """Return the id or folder of the chosen model, empty if none is chosen."""
         folder = self.parameterAsString(parameters, MODEL_FOLDER, context)
-        return folder or self.parameterAsString(parameters, MODEL, context)
+        return str(folder or self.parameterAsString(parameters, MODEL, context))
 
     def _card(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> ModelCard:
         entry = find_model(self.model_name(parameters, context))
@@ -291,7 +291,7 @@ def _corners(extent: QgsRectangle) -> Tuple[float, float, float, float]:
 
 def _plain_path(destination: str) -> str:
     """Return the file of a vector destination without a layer name."""
-    return os.path.abspath(destination.split("|", 1)[0])
+    return str(Path(destination.split("|", 1)[0]).absolute())
 
 
 def _temporary(name: str) -> str:

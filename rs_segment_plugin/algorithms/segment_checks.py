@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict
 
 from qgis.core import QgsProcessingContext, QgsProviderRegistry, QgsRasterLayer
@@ -134,12 +135,16 @@ def _layer_that_shows(path: str, context: QgsProcessingContext) -> str:
     project = context.project()
     if project is None:
         return ""
-    wanted = os.path.normcase(os.path.abspath(path))
+    wanted = _comparable(path)
     registry = QgsProviderRegistry.instance()
     for layer in project.mapLayers().values():
         if layer.providerType() not in ("ogr", "gdal"):
             continue
         found = registry.decodeUri(layer.providerType(), layer.source()).get("path") or ""
-        if found and os.path.normcase(os.path.abspath(found)) == wanted:
+        if found and _comparable(found) == wanted:
             return str(layer.name())
     return ""
+
+
+def _comparable(path: str) -> str:
+    return os.path.normcase(Path(path).absolute())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable, Optional, Tuple
 
 from qgis.core import (
@@ -101,7 +101,7 @@ class RasterSource:
         )
         if feedback.isCanceled():
             return
-        if int(code) != 0 or not os.path.isfile(path):
+        if int(code) != 0 or not Path(path).is_file():
             raise QgsProcessingException(
                 with_hint(
                     tr("The layer '{name}' cannot be saved (code {code}).").format(
@@ -180,7 +180,7 @@ def gdal_source(layer: QgsRasterLayer) -> str:
     if parts.get("openOptions") or parts.get("credentialOptions") or parts.get("authcfg"):
         return ""
     name = source.split("|", 1)[0]
-    return os.path.abspath(name) if os.path.exists(name) else name
+    return str(Path(name).absolute()) if Path(name).exists() else str(name)
 
 
 def raster_source(layer: QgsRasterLayer) -> RasterSource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Dict, Mapping, Optional
 
 from qgis.PyQt.QtCore import QProcessEnvironment
@@ -50,7 +51,7 @@ def scrubbed(variables: Mapping[str, str], qgis_root: str = "") -> Dict[str, str
 def _inside(path: str, root: str) -> bool:
     if not path:
         return False
-    normal, folder = (os.path.normcase(os.path.abspath(p)) for p in (path, root))
+    normal, folder = (os.path.normcase(Path(p).absolute()) for p in (path, root))
     return normal == folder or normal.startswith(folder.rstrip(os.sep) + os.sep)
 
 

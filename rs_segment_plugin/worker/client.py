@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 import time
@@ -36,6 +37,7 @@ class EngineClient:
         self._thread.setObjectName("rs-segment-engine")
         self._dispatcher: Optional[Dispatcher] = None
         self._closed = False
+        atexit.register(self.close)
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close)
@@ -104,6 +106,7 @@ class EngineClient:
                 return
             self._closed = True
             dispatcher = self._dispatcher
+        atexit.unregister(self.close)
         if dispatcher is None:
             return
         done = threading.Event()

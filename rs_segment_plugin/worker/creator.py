@@ -35,10 +35,10 @@ def base_pythons() -> List[str]:
     """Return interpreters that may make a virtual environment, best first."""
     found = [shutil.which(name) or "" for name in PYTHON_NAMES]
     if sys.platform == "win32":
-        found = [os.path.join(sys.base_exec_prefix, "python.exe"), *found]
+        found = [str(Path(sys.base_exec_prefix, "python.exe")), *found]
     elif sys.platform == "darwin":
-        found = [os.path.join(sys.base_exec_prefix, "bin", "python3"), *found]
-    return [path for path in dict.fromkeys(found) if path and os.path.isfile(path)]
+        found = [str(Path(sys.base_exec_prefix, "bin", "python3")), *found]
+    return [path for path in dict.fromkeys(found) if path and Path(path).is_file()]
 
 
 def remove_folder(folder: Path) -> None:

@@ -84,7 +84,7 @@ class EngineEnvironment(QObject):
         checked = self._checked
         if checked is not None and (checked.python, checked.origin) == (python, origin):
             return checked
-        if os.path.isabs(python) and not os.path.isfile(python):
+        if Path(python).is_absolute() and not Path(python).is_file():
             message = tr("{python} does not exist").format(python=python)
             hint = tr("Choose another interpreter, or create one.")
             return EnvironmentStatus(False, python, origin, message, hint)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from qgis.PyQt.QtCore import QObject, QProcess, QTimer
@@ -71,7 +71,7 @@ class Command(QObject):
         self._text = ""
         self._process = QProcess(self)
         self._process.setProcessEnvironment(child_environment())
-        self._process.setWorkingDirectory(os.path.expanduser("~"))
+        self._process.setWorkingDirectory(str(Path.home()))
         self._process.setProcessChannelMode(QProcess.ProcessChannelMode.MergedChannels)
         self._process.readyReadStandardOutput.connect(self._read)
         self._process.finished.connect(self._finished)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Callable, Deque, List, Optional, Union
+from typing import Any, Callable, Deque, Dict, List, Optional, Union
 
 from qgis.PyQt.QtCore import QObject, QProcess, QTimer, pyqtSignal, pyqtSlot
 
@@ -57,7 +57,7 @@ class Run:
 
     id: str
     job: str
-    fields: dict
+    fields: Dict[str, Any]
     python: str
     mailbox: queue.SimpleQueue[Message] = field(default_factory=queue.SimpleQueue)
 
