@@ -107,10 +107,7 @@ class TileLoop:
 
     def _tile(self, pixels: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Return the normalised tile at the network's input size; missing pixels are the mean."""
-        tile = normalize(pixels, self.bands)
-        if not valid.all():
-            tile[:, ~valid] = 0
-        return pad_tile(tile, self.plan.input_px)
+        return pad_tile(normalize(pixels, self.bands, valid), self.plan.input_px)
 
     def _predict(
         self,

@@ -65,7 +65,7 @@ class Resolution:
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """The weights file: name inside the folder, SHA-256 and size in bytes."""
+    """The weights file: name inside the folder, ``sha256:<64 hex digits>`` and size in bytes."""
 
     file: str
     sha256: str

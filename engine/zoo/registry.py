@@ -119,7 +119,8 @@ def verify_weights(entry: ModelEntry) -> Path:
     path = entry.folder / card.weights.file
     if not path.is_file():
         raise ModelError(f"weights {path} are missing", "import the model again")
-    if path.stat().st_size != card.weights.bytes or file_sha256(path) != card.weights.sha256:
+    wanted = card.weights.sha256.split(":")[-1]
+    if path.stat().st_size != card.weights.bytes or file_sha256(path) != wanted:
         raise ModelError(
             f"weights of {card.id!r} do not match the SHA-256 of their card",
             "the file is damaged or was replaced: import the model again",
