@@ -11,7 +11,6 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import List
 
 from plugin_files import PLUGIN, linked_items, plugin_files
 
@@ -65,7 +64,7 @@ def enable(settings: Path, *, on: bool = True) -> None:
     settings.write_text("\n".join(_with_entry(lines, entry)) + "\n", encoding="utf-8")
 
 
-def _with_entry(lines: List[str], entry: str) -> List[str]:
+def _with_entry(lines: list[str], entry: str) -> list[str]:
     key = entry.split("=", 1)[0] + "="
     if SECTION not in lines:
         gap = [""] if lines and lines[-1] else []
@@ -80,7 +79,7 @@ def _with_entry(lines: List[str], entry: str) -> List[str]:
     return [*lines[:start], *section, entry, *gap, *lines[end:]]
 
 
-def settings_files(profile: Path, qgis_major: int) -> List[Path]:
+def settings_files(profile: Path, qgis_major: int) -> list[Path]:
     """Return the settings files of a profile: those that exist, at least the one of this QGIS."""
     files = {profile / "QGIS" / f"QGIS{qgis_major}.ini"}
     files.update(path for path in (profile / "QGIS").glob("QGIS[34].ini"))

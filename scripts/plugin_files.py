@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Dict
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = "rs_segment_plugin"
@@ -20,15 +19,15 @@ def _wanted(path: Path) -> bool:
     return not hidden and not skipped and not path.name.endswith(SKIPPED_ENDINGS)
 
 
-def _files_below(folder: Path) -> Dict[Path, Path]:
+def _files_below(folder: Path) -> dict[Path, Path]:
     """Return relative path to file for the wanted files of a folder, sorted."""
     found = {p.relative_to(folder): p for p in sorted(folder.rglob("*")) if p.is_file()}
     return {relative: path for relative, path in found.items() if _wanted(relative)}
 
 
-def plugin_files(*, with_models: bool = True) -> Dict[str, Path]:
+def plugin_files(*, with_models: bool = True) -> dict[str, Path]:
     """Return each file of the plugin's folder: its place there, and where it is now."""
-    files: Dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for relative, path in _files_below(ROOT / PLUGIN).items():
         files[relative.as_posix()] = path
     for relative, path in _files_below(ROOT / "engine").items():
@@ -48,9 +47,11 @@ def plugin_files(*, with_models: bool = True) -> Dict[str, Path]:
     return files
 
 
-def linked_items() -> Dict[str, Path]:
+def linked_items() -> dict[str, Path]:
     """Return the files and folders of a development install: the place there, the target."""
-    items = {path.name: path for path in sorted((ROOT / PLUGIN).iterdir()) if _wanted(Path(path.name))}
+    items = {
+        path.name: path for path in sorted((ROOT / PLUGIN).iterdir()) if _wanted(Path(path.name))
+    }
     for name in ("engine", "resources", *TOP_FILES):
         items[name] = ROOT / name
     return items
