@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import sqlite3
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyogrio
 import shapely
 from numpy.typing import NDArray
@@ -16,11 +22,17 @@ from pyogrio.errors import DataLayerError, DataSourceError, FieldError
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
-from ..errors import LabelError
+from ..errors import DiskError, LabelError
+from .features import SCHEMA, FeatureBatch, LayerSpec, record_batch
+
+__all__ = ["FeatureBatch", "LayerSpec", "read_labels", "read_polygons", "write_features"]
 
 logger = logging.getLogger(__name__)
 
 _POLYGON_LAYER_WORDS = ("Polygon", "Surface", "TIN", "Collection", "Unknown")
+_GPKG_VERSION = "1.2"  # read without a warning by the GDAL of QGIS 3.22
+_EPOCH = "946684800"  # 2000-01-01
+_LOW_SPACE_BYTES = 1 << 20
 _POLYGON_TYPES = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 
@@ -71,13 +83,14 @@ def read_labels(
 
 
 @contextmanager
-def _gdal_warnings_logged() -> Iterator[None]:
-    """Send what GDAL warns about to the log instead of the warnings filter."""
+def _gdal_warnings_logged(ignore: str = "") -> Iterator[None]:
+    """Send what GDAL warns about to the log; a warning that starts with ``ignore`` is dropped."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     for warning in caught:
-        logger.warning("%s", warning.message)
+        if not ignore or not str(warning.message).startswith(ignore):
+            logger.warning("%s", warning.message)
 
 
 def _read(
@@ -217,3 +230,93 @@ def _reproject(
     if not np.isfinite(shapely.bounds(moved)).all():
         raise LabelError(f"{where} has coordinates that the raster's CRS cannot hold", hint)
     return moved
+
+
+def write_features(path: Path, batches: Iterable[FeatureBatch], spec: LayerSpec) -> int:
+    """Write batches of polygons into a new GeoPackage with a spatial index.
+
+    The batches are written as they come, and equal batches give equal bytes.
+
+    Args:
+        path: File to write; a file of this name is replaced.
+        batches: Features; none at all gives an empty layer with all fields.
+        spec: The layer.
+
+    Returns:
+        The number of features.
+
+    Raises:
+        DiskError: If the file cannot be written.
+    """
+    failures: list[BaseException] = []
+    count = 0
+
+    def records() -> Iterator[pa.RecordBatch]:
+        nonlocal count
+        try:
+            for batch in batches:
+                if len(batch):
+                    count += len(batch)
+                    yield record_batch(batch, spec)
+        except BaseException as error:  # GDAL swallows it: kept, and raised again below
+            failures.append(error)
+            raise
+
+    try:
+        path.unlink(missing_ok=True)
+        with _gdal_warnings_logged(ignore="'crs' was not provided"), _fixed_date():
+            pyogrio.raw.write_arrow(
+                pa.RecordBatchReader.from_batches(SCHEMA, records()),
+                path,
+                layer=spec.name,
+                driver="GPKG",
+                geometry_name="geom",
+                geometry_type="Polygon",
+                crs=spec.crs_wkt or None,
+                dataset_options={"VERSION": _GPKG_VERSION},
+            )
+        _check_count(path, spec.name, count)
+    except (OSError, RuntimeError, sqlite3.Error) as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        if failures:
+            raise failures[0] from None
+        raise _disk_error(path, error) from None
+    return count
+
+
+@contextmanager
+def _fixed_date() -> Iterator[None]:
+    """Let GDAL write the same date in every file: ``SOURCE_DATE_EPOCH``, else a constant."""
+    epoch = int(os.environ.get("SOURCE_DATE_EPOCH", _EPOCH))
+    date = datetime.fromtimestamp(epoch, tz=timezone.utc)
+    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": f"{date:%Y-%m-%dT%H:%M:%S}.000Z"})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
+
+
+def _check_count(path: Path, layer: str, count: int) -> None:
+    """Raise OSError if the file does not hold all features: GDAL may only warn about it."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        query = "SELECT feature_count FROM gpkg_ogr_contents WHERE table_name = ?"
+        row = database.execute(query, (layer,)).fetchone()
+    if row is None or row[0] != count:
+        raise OSError(f"{count} features were sent, {row[0] if row else 0} arrived")
+
+
+def _disk_error(path: Path, error: Exception) -> DiskError:
+    """Return the error for a file that cannot be written, with the reason that is likely."""
+    reason = getattr(error, "strerror", None) or str(error)
+    folder = path.parent
+    if not folder.is_dir():
+        hint = f"create the folder {folder} or choose another one"
+    elif not os.access(folder, os.W_OK):
+        hint = f"{folder} is not writable; choose another folder"
+    elif shutil.disk_usage(folder).free < _LOW_SPACE_BYTES:
+        hint = f"the disk of {folder} is full; free some space or choose another folder"
+    else:
+        hint = "remove the layer from QGIS or close the program that uses it, or check the disk"
+    return DiskError(f"{path} cannot be written: {reason}", hint)

@@ -1,0 +1,58 @@
+"""Compilation of the polygoniser's kernels, and the place where the machine code is kept.
+
+Numba compiles a kernel at its first call (seconds) and keeps the machine code in a cache
+folder. Beside the source, where Numba would put it, is often read-only (an installed plugin),
+so this module chooses a folder of the user before any kernel is defined:
+
+* ``NUMBA_CACHE_DIR``, when it is set;
+* else ``rs-segment/numba`` in the user's cache folder (``XDG_CACHE_HOME`` or ``~/.cache``,
+  ``LOCALAPPDATA`` on Windows, ``~/Library/Caches`` on macOS);
+* else, when that cannot be written, a new temporary folder: then every process compiles anew.
+
+All kernels of the engine are defined with :func:`kernel`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba.core import config
+
+logger = logging.getLogger(__name__)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def cache_folder() -> Path:
+    """Return a folder for machine code that can be written, made if need be."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "rs-segment" / "numba"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        logger.info("%s cannot be written (%s); machine code is kept for this run", folder, error)
+        return Path(tempfile.mkdtemp(prefix="rs-segment-numba-"))
+
+
+if not config.CACHE_DIR:
+    config.CACHE_DIR = str(cache_folder())
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function to machine code at its first call; it runs without the GIL."""
+    compiled: Function = numba.njit(cache=True, nogil=True)(function)
+    return compiled

@@ -1,0 +1,131 @@
+"""Kernels: rows of pixels become runs, and runs become 4-connected regions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .jit import kernel
+from .state import NONE, OUTSIDE, UNSCORED, State
+
+
+@kernel
+def encode_row(labels: NDArray[np.uint8], class_of: NDArray[np.int32], runs: NDArray[Any]) -> int:
+    """Write the runs of one row, with a run of ``OUTSIDE`` at both ends.
+
+    Args:
+        labels: ``[W]``.
+        class_of: ``[256]``: class of each label, negative for pixels that are not traced.
+        runs: ``RUN [W + 3]`` to fill; the run after the last one has the start ``W + 1``.
+
+    Returns:
+        The number of runs.
+    """
+    width = len(labels)
+    runs[0].start, runs[0].label, runs[0].region = -1, OUTSIDE, NONE
+    count, start = 1, 0
+    while start < width:
+        value = labels[start]
+        stop = start + 1
+        while stop < width and labels[stop] == value:
+            stop += 1
+        if runs[count - 1].label != class_of[value]:
+            runs[count].start, runs[count].label = start, class_of[value]
+            runs[count].region = NONE
+            count += 1
+        start = stop
+    runs[count].start, runs[count].label, runs[count].region = width, OUTSIDE, NONE
+    runs[count + 1].start = width + 1
+    return count + 1
+
+
+@kernel
+def find(regions: NDArray[Any], region: int) -> int:
+    """Return the root of a region and halve the way to it."""
+    while regions[region].parent != region:
+        regions[region].parent = regions[regions[region].parent].parent
+        region = regions[region].parent
+    return region
+
+
+@kernel
+def unite(state: State, left: int, right: int) -> int:
+    """Join two roots; the left one stays the root and its rings stay in front."""
+    a, b = state.regions[left], state.regions[right]
+    b.parent = left
+    a.pixels += b.pixels
+    a.scored += b.scored
+    a.score_sum += b.score_sum
+    a.vertices += b.vertices
+    a.rings += b.rings
+    if b.first_ring != NONE:
+        if a.first_ring == NONE:
+            a.first_ring = b.first_ring
+        else:
+            state.vertices[a.last_ring].twin = b.first_ring
+        a.last_ring = b.last_ring
+    return left
+
+
+@kernel
+def new_region(state: State, label: int) -> int:
+    """Return a new region without pixels."""
+    counts = state.counts[0]
+    index = counts.regions
+    counts.regions += 1
+    region = state.regions[index]
+    region.parent, region.label = index, label
+    region.pixels = region.scored = region.score_sum = 0
+    region.rings = region.vertices = 0
+    region.first_ring = region.last_ring = region.next_finished = NONE
+    return int(index)
+
+
+@kernel
+def add_pixels(region: Any, scores: NDArray[np.uint8]) -> None:
+    """Add the pixels of a run to the sums of its region."""
+    total, scored = 0, 0
+    for score in scores:
+        valid = np.int64(score != UNSCORED)
+        scored += valid
+        total += valid * score
+    region.pixels += len(scores)
+    region.scored += scored
+    region.score_sum += total
+
+
+@kernel
+def join_regions(
+    state: State, above: NDArray[Any], here: NDArray[Any], count: int, scores: NDArray[np.uint8]
+) -> None:
+    """Give each traced run of the current row its region, joining those that now touch.
+
+    Args:
+        state: The state.
+        above: Runs of the row above.
+        here: Runs of the current row; their regions are set.
+        count: Number of runs in ``here``.
+        scores: Scores of the current row, ``[W]``.
+    """
+    below = 0  # first run above that reaches beyond the start of the current run
+    for k in range(1, count - 1):
+        label, start, stop = here[k].label, here[k].start, here[k + 1].start
+        if label < 0:
+            continue
+        while above[below + 1].start <= start:
+            below += 1
+        region, touching = NONE, below
+        while above[touching].start < stop:
+            if above[touching].label == label:
+                other = find(state.regions, above[touching].region)
+                if region == NONE:
+                    region = other
+                elif region != other:
+                    region = unite(state, region, other)
+            touching += 1
+        if region == NONE:
+            region = new_region(state, label)
+        here[k].region = region
+        add_pixels(state.regions[region], scores[start:stop])
