@@ -38,6 +38,7 @@ from .blocks.second_look import (
     class_mask,
     cut_patches,
     locate,
+    paste,
     paste_mean,
 )
 from .blocks.segmenter import Outputs, as_tuple
@@ -199,22 +200,23 @@ class C2FNet(SemanticNetwork):
         )
         if len(windows) == 0:
             return coarse
-        height, width = images.shape[-2:]
         padded = self._pad(images)
-        patches = [
-            self._small_probability(cut_patches(padded, part, look.patch_px))
-            for part in torch.split(windows, look.top_n)
-        ]
+        parts = torch.split(windows, look.top_n)
+        patches = [self._small_probability(cut_patches(padded, p, look.patch_px)) for p in parts]
         shape = torch.Size((images.shape[0], *padded.shape[-2:]))
-        small, covered = paste_mean(torch.cat(patches), windows, shape)
-        return aggregate(
-            coarse,
-            small[:, :height, :width],
-            covered[:, :height, :width],
-            self.small,
-            mode=look.mode,
-            normalisation=look.normalisation,
-        )
+        small = paste_mean(torch.cat(patches), windows, shape)
+        first = self._pad(coarse)
+        merged = first.clone()
+        for part in parts:
+            patch = aggregate(
+                cut_patches(first, part, look.patch_px),
+                cut_patches(small, part, look.patch_px),
+                self.small,
+                mode=look.mode,
+                normalisation=look.normalisation,
+            )
+            paste(merged, patch, part)
+        return merged[..., : images.shape[-2], : images.shape[-1]]
 
     def windows(self, coarse: Tensor, stride_px: int, top_n: int | None) -> Tensor:
         """Return the windows with small objects by coarse logits, int64 ``[M, 3]``."""

@@ -133,11 +133,13 @@ class ForegroundAwareLoss(nn.Module):
         """
         with torch.no_grad():
             weights = torch.expm1(-losses).neg_().clamp_(0.0, 1.0).pow_(self.gamma)
+            kept = self.factor()
+            raised = 1 - kept
             if self.normalised:
                 hard = torch.dot(weights.flatten(), losses.flatten())
-                scale = losses.sum() / hard
-                weights = torch.where(hard > 0, weights * scale, torch.ones_like(weights))
-            return torch.lerp(weights, torch.ones_like(weights), self.factor())
+                raised = torch.where(hard > 0, raised * losses.sum() / hard, 0.0)
+                kept = torch.where(hard > 0, kept, 1.0)
+            return weights.mul_(raised).add_(kept)
 
     def forward(self, logits: Tensor, target: Tensor, ignore_index: int = 255) -> Tensor:
         """Return the loss, a scalar: the weighted sum over ``labelled pixels + batch size``.
@@ -154,7 +156,7 @@ class ForegroundAwareLoss(nn.Module):
         if self.training:
             self.step += 1
         divisor = (target != ignore_index).sum() + target.shape[0]
-        return (weights * losses).sum() / divisor
+        return torch.dot(weights.flatten(), losses.flatten()) / divisor
 
 
 class FarSeg(SemanticFpn):

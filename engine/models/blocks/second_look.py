@@ -84,7 +84,14 @@ def cut_patches(x: Tensor, windows: Tensor, patch_px: int) -> Tensor:
     return torch.stack(patches) if patches else x.new_empty((0, *x.shape[1:-2], patch_px, patch_px))
 
 
-def paste_mean(patches: Tensor, windows: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+def paste(x: Tensor, patches: Tensor, windows: Tensor) -> None:
+    """Overwrite the windows of ``[N, ..., H, W]`` in place by patches ``[M, ..., k, k]``."""
+    side = patches.shape[-1]
+    for patch, (image, row, col) in zip(patches, windows.tolist(), strict=True):
+        x[image, ..., row : row + side, col : col + side] = patch
+
+
+def paste_mean(patches: Tensor, windows: Tensor, shape: torch.Size) -> Tensor:
     """Put patches back, averaged where they overlap.
 
     Args:
@@ -93,7 +100,7 @@ def paste_mean(patches: Tensor, windows: Tensor, shape: torch.Size) -> tuple[Ten
         shape: ``(N, H, W)``.
 
     Returns:
-        Float ``[N, H, W]``, 0 outside of all windows, and bool ``[N, H, W]``, true inside.
+        Float ``[N, H, W]``, 0 outside of all windows.
     """
     total = patches.new_zeros(shape)
     hits = patches.new_zeros(shape)
@@ -101,7 +108,7 @@ def paste_mean(patches: Tensor, windows: Tensor, shape: torch.Size) -> tuple[Ten
     for patch, (image, row, col) in zip(patches, windows.tolist(), strict=True):
         total[image, row : row + side, col : col + side] += patch
         hits[image, row : row + side, col : col + side] += 1
-    return total / hits.clamp(min=1), hits > 0
+    return total / hits.clamp(min=1)
 
 
 def raise_probabilities(
@@ -138,18 +145,16 @@ def raise_probabilities(
 def aggregate(
     logits: Tensor,
     small: Tensor,
-    covered: Tensor,
     classes: Tensor,
     *,
     mode: Mode = "symmetric",
     normalisation: Normalisation = "softmax",
 ) -> Tensor:
-    """Return logits whose softmax is the aggregated probability.
+    """Return logits whose softmax is the aggregated probability, for pixels seen twice.
 
     Args:
         logits: Of the coarse network, float ``[N, K, H, W]``.
         small: Probability of a small object, float ``[N, H, W]``.
-        covered: Bool ``[N, H, W]``: pixels that the second look saw; others stay.
         classes: Bool ``[K]``, true at the small classes.
         mode: See :func:`raise_probabilities`; ``paddlers``: the probability is added to the
             logits of all small classes, as the published code does.
@@ -159,14 +164,13 @@ def aggregate(
     Returns:
         Float ``[N, K, H, W]``.
     """
-    where = covered.unsqueeze(1)
     if mode == "paddlers":
-        return logits + (small * covered).unsqueeze(1) * classes.view(1, -1, 1, 1)
+        return logits + small.unsqueeze(1) * classes.view(1, -1, 1, 1)
     coarse = logits.softmax(dim=1)
     raised = raise_probabilities(coarse, small, classes, mode)
     if normalisation == "softmax":
-        return torch.where(where, raised, logits)
-    changed = where & (raised != coarse).any(dim=1, keepdim=True)
+        return raised
+    changed = (raised != coarse).any(dim=1, keepdim=True)
     return torch.where(changed, raised.clamp(min=MIN_PROBABILITY).log(), logits)
 
 

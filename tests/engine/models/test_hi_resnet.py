@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from scipy.ndimage import distance_transform_cdt
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from engine.errors import ModelError
 from engine.models import create_model
@@ -74,6 +75,13 @@ def test_parameters(name: str, options: dict[str, object], classes: int, printed
     measured = count_m(name, num_classes=classes, **options)
     assert measured == pytest.approx(printed_m, rel=0.003)
     assert math.floor(measured * 10) / 10 == printed_m  # the paper truncates
+
+
+@pytest.mark.parametrize(("name", "printed_g"), [("hi_resnet_base", 139.3), ("hi_resnet", 190.2)])
+def test_multiplications_at_512_px(name: str, printed_g: float) -> None:
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        create_model(name, num_classes=6).eval()(torch.empty(1, 3, 512, 512))
+    assert counter.get_total_flops() / 2e9 == pytest.approx(printed_g, rel=0.01)
 
 
 @pytest.mark.parametrize("width", [48, 96, 192])
