@@ -93,6 +93,7 @@ class EnvironmentPage(QWidget):
             layout.addWidget(widget)
         for widget in (self.progress, self.progress_text, self.log):
             layout.addWidget(widget)
+        self.progress_text.setVisible(False)
         self.consent.toggled.connect(self._consent_changed)
         self.create_button.clicked.connect(self._create_pressed)
         return group
@@ -119,6 +120,7 @@ class EnvironmentPage(QWidget):
         layout = QVBoxLayout(group)
         for widget in (text, self.python, self.check_button, self.check_text):
             layout.addWidget(widget)
+        self.check_text.setVisible(False)
         self.python.fileChanged.connect(
             lambda path: self.check_button.setEnabled(bool(path.strip()))
         )
@@ -170,14 +172,14 @@ class EnvironmentPage(QWidget):
     def _create_pressed(self) -> None:
         if self._creating():
             self.create_button.setEnabled(False)
-            self.progress_text.setText(escape(tr("Cancelling…")))
+            _say(self.progress_text, escape(tr("Cancelling…")))
             self._creator.cancel()
             return
         self.log.clear()
         self.log.setVisible(True)
         self.progress.setVisible(True)
         self.progress.setRange(0, 0)
-        self.progress_text.setText(escape(tr("Starting…")))
+        _say(self.progress_text, escape(tr("Starting…")))
         self.create_button.setText(tr("Cancel"))
         self.consent.setEnabled(False)
         self._creator.start()
@@ -185,7 +187,7 @@ class EnvironmentPage(QWidget):
     def _show_progress(self, stage: str, done: int, total: int) -> None:
         self.progress.setRange(0, total)
         self.progress.setValue(done)
-        self.progress_text.setText(escape(stage))
+        _say(self.progress_text, escape(stage))
 
     def _created(self, ok: bool, message: str, hint: str) -> None:
         self.progress.setVisible(False)
@@ -194,21 +196,21 @@ class EnvironmentPage(QWidget):
         self.consent.setChecked(False)
         self.create_button.setEnabled(False)
         text = sentences(message, hint)
-        self.progress_text.setText(_colored(text, _GOOD if ok else _BAD))
+        _say(self.progress_text, _colored(text, _GOOD if ok else _BAD))
 
     def _check_pressed(self) -> None:
         python = self.python.filePath().strip()
         self.check_button.setEnabled(False)
-        self.check_text.setText(escape(tr("Checking… (loading the packages takes a moment)")))
+        _say(self.check_text, escape(tr("Checking… (loading the packages takes a moment)")))
         self._environment.check(python, lambda status: self._checked(python, status))
 
     def _checked(self, python: str, status: Any) -> None:
         self.check_button.setEnabled(True)
         text = sentences(status.message, status.hint)
         if not status.ok:
-            self.check_text.setText(_colored(text, _BAD))
+            _say(self.check_text, _colored(text, _BAD))
             return
-        self.check_text.setText(_colored(text or tr("This Python works."), _GOOD))
+        _say(self.check_text, _colored(text or tr("This Python works."), _GOOD))
         self._environment.use(python)
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -232,6 +234,12 @@ def _text_label(name: str) -> QLabel:
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     return label
+
+
+def _say(label: QLabel, html: str) -> None:
+    """Show a text; an empty label would leave a gap."""
+    label.setText(html)
+    label.setVisible(bool(html))
 
 
 def _colored(text: str, color: str) -> str:

@@ -45,7 +45,7 @@ class ModelCardView(QFrame):
 
     def text(self) -> str:
         """Return the shown HTML."""
-        return self._label.text()
+        return str(self._label.text())
 
     def _follow(self, link: str) -> None:
         if link in (MORE, LESS):

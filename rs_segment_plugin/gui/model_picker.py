@@ -76,7 +76,7 @@ class ModelPicker(QWidget):
         index = self.combo.findData(model_id)
         if index >= 0:
             self.combo.setCurrentIndex(index)
-        return index >= 0
+        return bool(index >= 0)
 
     def entry(self) -> Optional[ModelEntry]:
         """Return the chosen model folder."""

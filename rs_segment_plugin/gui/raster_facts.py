@@ -121,11 +121,11 @@ def _band_label(layer: QgsRasterLayer, number: int) -> str:
 
 def _band_name(layer: QgsRasterLayer, number: int) -> str:
     """Return the band's description, else its colour interpretation, in lower case."""
-    name = layer.bandName(number)
+    name = str(layer.bandName(number))
     for mark in (": ", " - "):
         if mark in name:
             return name.split(mark, 1)[1].strip().lower()
-    interpretation = layer.dataProvider().colorInterpretationName(number)
+    interpretation = str(layer.dataProvider().colorInterpretationName(number))
     return interpretation.strip().lower().replace("band", "").strip(" _")
 
 

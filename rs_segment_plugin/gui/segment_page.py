@@ -51,11 +51,13 @@ class SegmentPage(QWidget):
         self.resume.setObjectName("rsResume")
         self.resume.setToolTip(tr("Tiles that are done already are not computed again"))
         self.resume.setVisible(False)
+        self._started: Dict[str, Any] = {}
+        self._resumable = False
         # Panning fires many signals: look at the raster again only when they settle.
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(_SETTLE_MS)
-        self._settle.timeout.connect(self.changed)
+        self._settle.timeout.connect(self._settled)
         self.set_devices([])
         self._build()
         self._connect()
@@ -81,8 +83,7 @@ class SegmentPage(QWidget):
         form.addRow(tr("Raster"), self.raster)
         form.addRow(tr("Model"), self.model)
         form.addRow(tr("Area"), self.area)
-        form.addRow(tr("Output"), self.output)
-        form.addRow("", self.resume)
+        form.addRow(tr("Output"), self._output_row())
         form.addRow(tr("Device"), self.device)
         form.addRow(self.bands)
         form.addRow(self.options)
@@ -95,6 +96,15 @@ class SegmentPage(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(scroll)
         self._set_tab_order()
+
+    def _output_row(self) -> QWidget:
+        row = QWidget(self)
+        layout = QVBoxLayout(row)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.output)
+        layout.addWidget(self.resume)
+        return row
 
     def _set_tab_order(self) -> None:
         chain: List[QWidget] = [
@@ -115,18 +125,22 @@ class SegmentPage(QWidget):
         for source in (self.area, self.bands, self.options):
             source.changed.connect(self._settle.start)
         self.device.currentIndexChanged.connect(lambda *_: self._settle.start())
-        self.output.fileChanged.connect(self._output_changed)
+        self.output.fileChanged.connect(lambda *_: self._settle.start())
 
-    def _output_changed(self, *_ignored: object) -> None:
+    def _settled(self) -> None:
         self.look_for_interrupted_run()
-        self._settle.start()
+        self.changed.emit()
 
     def look_for_interrupted_run(self) -> None:
         """Offer to continue when the run folder of a stopped run lies beside the output."""
         path = Path(self.output_path())
         found = bool(self.output_path()) and path.with_name(f".{path.name}.run").is_dir()
+        same = found and self._started == self._run_parameters()
         self.resume.setVisible(found)
-        self.resume.setChecked(found)
+        # Only a run with the same inputs can be continued: follow them, else keep the choice.
+        if same != self._resumable:
+            self.resume.setChecked(same)
+        self._resumable = same
 
     def _context_changed(self) -> None:
         facts, card = self.raster.facts(), self.model.card()
@@ -179,6 +193,12 @@ class SegmentPage(QWidget):
 
     def parameters(self) -> Dict[str, Any]:
         """Return exactly what ``rssegment:segment`` takes; defaults are left out."""
+        parameters = self._run_parameters()
+        if self.resume.isVisibleTo(self) and self.resume.isChecked():
+            parameters[ids.RESUME] = True
+        return parameters
+
+    def _run_parameters(self) -> Dict[str, Any]:
         layer = self.raster.layer()
         parameters: Dict[str, Any] = {
             ids.RASTER: layer.id() if layer is not None else "",
@@ -189,13 +209,11 @@ class SegmentPage(QWidget):
         }
         parameters.update(self.area.parameters())
         parameters.update(self.options.parameters())
-        if self.resume.isChecked():
-            parameters[ids.RESUME] = True
         return parameters
 
     def output_path(self) -> str:
         """Return the GeoPackage to write, "" for a temporary one; ends in .gpkg."""
-        path = self.output.filePath().strip()
+        path = str(self.output.filePath()).strip()
         return path if not path or path.lower().endswith(".gpkg") else path + ".gpkg"
 
     def _output_problem(self) -> str:
@@ -218,7 +236,8 @@ class SegmentPage(QWidget):
         self._context_changed()
 
     def remember(self) -> None:
-        """Store the choices for the next session."""
+        """Store the choices for the next session, and what a started run can be told by."""
+        self._started = self._run_parameters()
         settings.set_gui_value(MODEL_KEY, self.model.model_id())
         settings.set_gui_value(DEVICE_KEY, str(self.device.currentData()))
         settings.set_gui_value(AREA_KEY, self.area.mode())

@@ -138,7 +138,8 @@ def test_a_sound_python_is_used_from_then_on(environment):
     assert wait_for(lambda: "The engine is ready" in page.state.text(), 60)
     assert settings.engine_python() == ENGINE_PYTHON
     assert wait_for(lambda: bool(environment.status().versions), 60)
-    assert environment.status().ok and ENGINE_PYTHON in page.state.text()
+    assert environment.status().ok and "python" in page.state.text()
+    assert "torch" in page.state.text() and "numba" in page.state.toolTip()
 
 
 def test_an_interpreter_that_is_gone_is_named(environment, tmp_path):

@@ -1,0 +1,32 @@
+"""Makes the pictures of the user guide: the dock test in the real QGIS, kept in docs/images.
+
+Run it with ``make screenshots``. The session runs below a short temporary folder, because its
+paths can be read in the pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TEST_PYTHON = ROOT / "build" / "qgis-venv" / "bin" / "python"
+IMAGES = ROOT / "docs" / "images"
+FOLDER = Path("/tmp/rs-segment")
+
+
+def main() -> int:
+    """Run the session; returns the exit code of the test."""
+    variables = {**os.environ, "RS_SEGMENT_SCREENSHOTS": str(IMAGES)}
+    command = [str(TEST_PYTHON), "-m", "pytest", "tests/plugin/test_dock_in_qgis.py", "-q"]
+    command += ["--basetemp", str(FOLDER)]
+    done = subprocess.run(command, cwd=ROOT, env=variables, check=False)
+    for picture in sorted(IMAGES.glob("*.png")):
+        print(f"{picture.relative_to(ROOT)}  {picture.stat().st_size // 1000} kB")
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
