@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from .gpkg_tables import GEOMETRY_COLUMN
+
 SCHEMA = pa.schema(
     [
-        ("geom", pa.binary()),
+        (GEOMETRY_COLUMN, pa.binary()),
         ("class_id", pa.int32()),
         ("class_name", pa.string()),
         ("score", pa.float64()),

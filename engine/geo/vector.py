@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +19,32 @@ from pyogrio.errors import DataLayerError, DataSourceError, FieldError
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
-from ..errors import DiskError, LabelError
+from ..errors import LabelError
 from .features import SCHEMA, FeatureBatch, LayerSpec, record_batch
+from .gpkg_tables import (
+    GEOMETRY_COLUMN,
+    disk_error,
+    file_date,
+    read_runs,
+    write_run,
+    write_style,
+)
 
-__all__ = ["FeatureBatch", "LayerSpec", "read_labels", "read_polygons", "write_features"]
+__all__ = [
+    "FeatureBatch",
+    "LayerSpec",
+    "read_labels",
+    "read_polygons",
+    "read_runs",
+    "write_features",
+    "write_run",
+    "write_style",
+]
 
 logger = logging.getLogger(__name__)
 
 _POLYGON_LAYER_WORDS = ("Polygon", "Surface", "TIN", "Collection", "Unknown")
 _GPKG_VERSION = "1.2"  # read without a warning by the GDAL of QGIS 3.22
-_EPOCH = "946684800"  # 2000-01-01
-_LOW_SPACE_BYTES = 1 << 20
 _POLYGON_TYPES = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 
 
@@ -270,7 +282,7 @@ def write_features(path: Path, batches: Iterable[FeatureBatch], spec: LayerSpec)
                 path,
                 layer=spec.name,
                 driver="GPKG",
-                geometry_name="geom",
+                geometry_name=GEOMETRY_COLUMN,
                 geometry_type="Polygon",
                 crs=spec.crs_wkt or None,
                 dataset_options={"VERSION": _GPKG_VERSION},
@@ -281,17 +293,15 @@ def write_features(path: Path, batches: Iterable[FeatureBatch], spec: LayerSpec)
             path.unlink(missing_ok=True)
         if failures:
             raise failures[0] from None
-        raise _disk_error(path, error) from None
+        raise disk_error(path, error) from None
     return count
 
 
 @contextmanager
 def _fixed_date() -> Iterator[None]:
-    """Let GDAL write the same date in every file: ``SOURCE_DATE_EPOCH``, else a constant."""
-    epoch = int(os.environ.get("SOURCE_DATE_EPOCH", _EPOCH))
-    date = datetime.fromtimestamp(epoch, tz=timezone.utc)
+    """Let GDAL write the same date in every file."""
     before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": f"{date:%Y-%m-%dT%H:%M:%S}.000Z"})
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": file_date()})
     try:
         yield
     finally:
@@ -305,18 +315,3 @@ def _check_count(path: Path, layer: str, count: int) -> None:
         row = database.execute(query, (layer,)).fetchone()
     if row is None or row[0] != count:
         raise OSError(f"{count} features were sent, {row[0] if row else 0} arrived")
-
-
-def _disk_error(path: Path, error: Exception) -> DiskError:
-    """Return the error for a file that cannot be written, with the reason that is likely."""
-    reason = getattr(error, "strerror", None) or str(error)
-    folder = path.parent
-    if not folder.is_dir():
-        hint = f"create the folder {folder} or choose another one"
-    elif not os.access(folder, os.W_OK):
-        hint = f"{folder} is not writable; choose another folder"
-    elif shutil.disk_usage(folder).free < _LOW_SPACE_BYTES:
-        hint = f"the disk of {folder} is full; free some space or choose another folder"
-    else:
-        hint = "remove the layer from QGIS or close the program that uses it, or check the disk"
-    return DiskError(f"{path} cannot be written: {reason}", hint)
