@@ -7,13 +7,13 @@ import queue
 import threading
 import time
 from itertools import count
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, Dict, Optional, Sequence, Union
 
 from qgis.PyQt.QtCore import QCoreApplication, QThread
 
 from ..engine_api import Cancelled, Event, Failure, Log, Result
 from ..messages import tr
-from .process import ENVIRONMENT_CODE, Dispatcher, Ended, Run
+from .process import ENVIRONMENT_CODE, WORKER_ARGUMENTS, Dispatcher, Ended, Run
 
 POLL_S = 0.05
 CANCEL_LIMIT_S = 0.95
@@ -28,9 +28,13 @@ class EngineClient:
     """Runs jobs on engine processes, one process per job at a time, one kept warm.
 
     All methods may be called from any thread. ``close`` must be called before Python ends.
+
+    Args:
+        arguments: How the interpreter starts a worker.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, arguments: Sequence[str] = WORKER_ARGUMENTS) -> None:
+        self._arguments = tuple(arguments)
         self._lock = threading.Lock()
         self._ids = count(1)
         self._thread = QThread()
@@ -85,7 +89,7 @@ class EngineClient:
             if self._closed:
                 return None
             if self._dispatcher is None:
-                dispatcher = Dispatcher()
+                dispatcher = Dispatcher(self._arguments)
                 dispatcher.moveToThread(self._thread)
                 dispatcher.called.connect(dispatcher.call)
                 self._thread.start()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Callable, Deque, Dict, List, Optional, Union
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Union
 
 from qgis.PyQt.QtCore import QObject, QProcess, QTimer, pyqtSignal, pyqtSlot
 
@@ -28,6 +28,7 @@ from ..engine_api import (
 )
 from .child_environment import child_environment
 
+WORKER_ARGUMENTS = ("-u", "-m", "engine", "worker")
 HELLO_TIMEOUT_MS = 60_000
 CANCEL_GRACE_MS = 600
 QUIT_GRACE_MS = 1_000
@@ -73,9 +74,15 @@ class EngineProcess(QObject):
     idle = pyqtSignal()
     ended = pyqtSignal()
 
-    def __init__(self, python: str, parent: Optional[QObject] = None) -> None:
+    def __init__(
+        self,
+        python: str,
+        arguments: Sequence[str] = WORKER_ARGUMENTS,
+        parent: Optional[QObject] = None,
+    ) -> None:
         super().__init__(parent)
         self.python = python
+        self._arguments = list(arguments)
         self.run: Optional[Run] = None
         self._jobs_done = 0
         self._heard = False
@@ -102,7 +109,7 @@ class EngineProcess(QObject):
         """Start the process with its first job."""
         self.run = run
         self._hello_timer.start(HELLO_TIMEOUT_MS)
-        self._process.start(self.python, ["-u", "-m", "engine", "worker"])
+        self._process.start(self.python, self._arguments)
 
     def take(self, run: Run) -> None:
         """Give the idle process its next job."""
@@ -228,8 +235,9 @@ class Dispatcher(QObject):
 
     called = pyqtSignal(object)
 
-    def __init__(self) -> None:
+    def __init__(self, arguments: Sequence[str] = WORKER_ARGUMENTS) -> None:
         super().__init__()
+        self._arguments = tuple(arguments)
         self._processes: List[EngineProcess] = []
         self._closed = False
 
@@ -247,7 +255,7 @@ class Dispatcher(QObject):
             if process.run is None and process.python == run.python:
                 process.take(run)
                 return
-        process = EngineProcess(run.python, self)
+        process = EngineProcess(run.python, self._arguments, self)
         process.idle.connect(self._drop_spare)
         process.ended.connect(self._forget)
         self._processes.append(process)
