@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "resources" / "samples" / "banepa.tif"
 LABELS = ROOT / "resources" / "samples" / "banepa_buildings.gpkg"
 MODEL = "buildings_mobilenetv2"
-PROFILE = ROOT / "build" / "demo-profile"
+CONFIGURATION = ROOT / "build" / "demo-qgis"
+PROFILE = CONFIGURATION / "profiles" / "default"
 LAYER = ROOT / "demo" / "buildings.gpkg"
 PICTURE = ROOT / "demo" / "buildings.png"
 MIN_AREA_M2 = 6.0
@@ -47,7 +48,7 @@ def run(command: list[str], *, text: str = "") -> str:
     environment = {
         **os.environ,
         "QT_QPA_PLATFORM": "offscreen",
-        "QGIS_CUSTOM_CONFIG_PATH": str(PROFILE),
+        "QGIS_CUSTOM_CONFIG_PATH": str(CONFIGURATION),
         "RS_SEGMENT_PYTHON": sys.executable,
     }
     done = subprocess.run(
@@ -64,7 +65,6 @@ def install_plugin() -> None:
     run(
         [sys.executable, str(ROOT / "scripts" / "install_plugin.py"), "--profile-dir", str(PROFILE)]
     )
-    run(["qgis_process", "plugins", "enable", "rs_segment_plugin"])
 
 
 def segment() -> dict[str, Any]:
