@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as GdalWindow
 
-from .source import READ_ERRORS, read_error
+from .source import GDAL_ERRORS, read_error
 from .validity import Validity
 from .windows import Window
 
@@ -110,7 +110,7 @@ class BlockRows:
             alpha = decoded[self._count] if self.validity.alpha_band is not None else None
             pixels = decoded[: self._count]
             valid = self.validity.valid(pixels, alpha, area)
-        except READ_ERRORS as error:
+        except GDAL_ERRORS as error:
             raise read_error(self._dataset, row0, row1, error) from None
         return Chunk(row0 - offset, row1 - offset, pixels, valid)
 

@@ -35,7 +35,8 @@ def normalize(
         gain = np.float32(band.scale / band.std)
         shift = np.float32((band.offset - band.mean) / band.std)
         target = result[..., index, :, :]
-        np.multiply(pixels[..., index, :, :], gain, out=target, dtype=np.float32, casting="unsafe")
+        np.copyto(target, pixels[..., index, :, :], casting="unsafe")
+        target *= gain
         target += shift
         if pixels.dtype.kind == "f":
             np.copyto(target, 0.0, where=~np.isfinite(target))

@@ -18,7 +18,7 @@ from .blocks import BUFFER_BYTES, BlockRows
 from .resample import ResampledRows
 from .source import (
     ALPHA_NAME,
-    READ_ERRORS,
+    GDAL_ERRORS,
     band_names,
     choose_dtype,
     grid_of,
@@ -219,5 +219,5 @@ def _sample(dataset: DatasetReader, row: int, col: int) -> bytes:
     try:
         area = GdalWindow(col, row, width, height)
         return b"".join(dataset.read(band, window=area).tobytes() for band in dataset.indexes)
-    except READ_ERRORS as error:
+    except GDAL_ERRORS as error:
         raise read_error(dataset, row, row + height, error) from None

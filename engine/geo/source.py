@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.env import set_gdal_config
-from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from ..errors import RasterError, RasterReadError
@@ -24,6 +25,7 @@ from .grid import Grid
 CACHE_BYTES = 64 << 20
 ALPHA_NAME = "alpha"
 PALETTE_NAME = "palette"
+GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 _log = logging.getLogger(__name__)
 
 
@@ -51,7 +53,7 @@ def open_source(source: str, *, threads: int = 1) -> DatasetReader:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(source, sharing=False, num_threads=max(1, threads))
-    except (RasterioError, OSError, TypeError, ValueError) as error:
+    except (*GDAL_ERRORS, TypeError, ValueError) as error:
         raise _open_error(source, error) from None
     if dataset.count == 0:
         names = ", ".join(dataset.subdatasets[:3])
@@ -158,6 +160,3 @@ def read_error(dataset: DatasetReader, row0: int, row1: int, error: Exception) -
         f"rows {row0}..{row1 - 1} of {dataset.name} cannot be read: {reason}",
         "the file is damaged or incomplete: copy or export it again",
     )
-
-
-READ_ERRORS = (RasterioError, RasterioIOError, OSError)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,18 +16,19 @@ import numpy.typing as npt
 import rasterio
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as GdalWindow
 
 from ..errors import DiskError
+from .checked_file import WriteGuard
 from .grid import Grid
-from .source import limit_gdal_cache
+from .source import GDAL_ERRORS, limit_gdal_cache
 
 BLOCK_PX = 512
 DEFLATE_LEVEL = 1
 SMALLEST_OVERVIEW_PX = 256
-WRITE_ERRORS = (RasterioError, OSError)
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class RasterWriter:
@@ -70,18 +72,27 @@ class RasterWriter:
         self._buffer = np.empty((min(BLOCK_PX, grid.height), grid.width), np.uint8)
         self._buffered = self._written = 0
         limit_gdal_cache()
-        self._dataset = self._open(nodata)
-        try:
-            if colors:
-                self._dataset.write_colormap(1, _palette(colors, nodata))
-            if scale != 1.0:
-                self._dataset.scales = (scale,)
-            if description:
-                self._dataset.set_band_description(1, description)
-            classes = {f"CLASS_{value}": name for value, name in self._names.items()}
-            self._dataset.update_tags(**{**dict(tags or {}), **classes})
-        except WRITE_ERRORS as error:
-            raise self._failed(error) from None
+        self._guard = WriteGuard(self.path)
+        with self._disk_errors():
+            self._dataset = self._open(nodata)
+            self._describe(nodata, colors, description, tags, scale)
+
+    def _describe(
+        self,
+        nodata: int | None,
+        colors: Mapping[int, str] | None,
+        description: str,
+        tags: Mapping[str, str] | None,
+        scale: float,
+    ) -> None:
+        if colors:
+            self._dataset.write_colormap(1, _palette(colors, nodata))
+        if scale != 1.0:
+            self._dataset.scales = (scale,)
+        if description:
+            self._dataset.set_band_description(1, description)
+        classes = {f"CLASS_{value}": name for value, name in self._names.items()}
+        self._dataset.update_tags(**{**dict(tags or {}), **classes})
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -106,15 +117,12 @@ class RasterWriter:
             "zlevel": DEFLATE_LEVEL,
             "bigtiff": "IF_SAFER",
             "sparse_ok": True,
-            "num_threads": 2,
+            "opener": self._guard.open,
         }
-        try:
-            self.path.unlink(missing_ok=True)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                return rasterio.open(self.path, "w", **profile)
-        except WRITE_ERRORS as error:
-            raise self._failed(error) from None
+        self.path.open("wb").close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return rasterio.open(str(self.path), "w", **profile)
 
     def write_rows(self, rows: npt.NDArray[np.uint8]) -> None:
         """Append rows, ``uint8[h, W]``.
@@ -140,10 +148,8 @@ class RasterWriter:
         if not self._buffered:
             return
         area = GdalWindow(0, self._written, self.grid.width, self._buffered)
-        try:
+        with self._disk_errors():
             self._dataset.write(self._buffer[: self._buffered], 1, window=area)
-        except WRITE_ERRORS as error:
-            raise self._failed(error) from None
         self._written += self._buffered
         self._buffered = 0
 
@@ -160,27 +166,50 @@ class RasterWriter:
         if self._written + self._buffered != self.grid.height:
             self._abandon()
             return
-        self._flush()
         try:
-            factors = overview_factors(self.grid.height, self.grid.width)
-            if factors:
-                with rasterio.Env(**OVERVIEW_OPTIONS):
-                    self._dataset.build_overviews(factors, self._resampling)
+            self._finish()
+        except DiskError:
+            self._abandon()
+            raise
+
+    def _finish(self) -> None:
+        self._flush()
+        factors = overview_factors(self.grid.height, self.grid.width)
+        if factors:
+            with self._disk_errors(), rasterio.Env(**OVERVIEW_OPTIONS):
+                self._dataset.build_overviews(factors, self._resampling)
+        with self._disk_errors():
             self._dataset.close()
             for sidecar in self.files[1:]:
                 sidecar.write_text(_category_xml(self._names), encoding="utf-8")
-        except WRITE_ERRORS as error:
-            raise self._failed(error) from None
 
     def _abandon(self) -> None:
         """Close and remove the file; errors of the disk do not matter any more."""
-        with contextlib.suppress(*WRITE_ERRORS):
+        with contextlib.suppress(*GDAL_ERRORS):
             self._dataset.close()
         with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
+            for path in self.files:
+                path.unlink(missing_ok=True)
 
-    def _failed(self, error: Exception) -> DiskError:
-        return DiskError(f"{self.path}: {error}")
+    @contextlib.contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        """Turn errors of GDAL and of the file below it into DiskError."""
+        caught: Exception | None = None
+        try:
+            yield
+        except GDAL_ERRORS as error:
+            caught = error
+        caught = self._guard.error or caught
+        if caught is None:
+            return
+        reason = (getattr(caught, "strerror", None) or str(caught)).splitlines()[0]
+        full = getattr(caught, "errno", None) in FULL_DISK
+        raise DiskError(
+            f"cannot write {self.path}: {reason}",
+            "free space on the disk, or choose another one"
+            if full
+            else "choose a folder that exists and that you may write to",
+        ) from None
 
     def __enter__(self) -> RasterWriter:
         return self
@@ -201,7 +230,7 @@ OVERVIEW_OPTIONS = {
     "GDAL_TIFF_OVR_BLOCKSIZE": BLOCK_PX,
     "ZLEVEL_OVERVIEW": DEFLATE_LEVEL,
     "SPARSE_OK_OVERVIEW": True,
-    "GDAL_NUM_THREADS": 2,
+    "GDAL_NUM_THREADS": 1,
 }
 
 
