@@ -55,6 +55,7 @@ class ExtentPicker(QWidget):
             self.mode_combo.addItem(icon, label, mode)
         self._box_row = self._make_box_row()
         self._polygon_row = self._make_polygon_row()
+        self.setFocusProxy(self.mode_combo)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)

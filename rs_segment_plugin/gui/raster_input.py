@@ -55,6 +55,7 @@ class RasterInput(QWidget):
         row.setSpacing(2)
         row.addWidget(self.combo, 1)
         row.addWidget(browse)
+        self.setFocusProxy(self.combo)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)

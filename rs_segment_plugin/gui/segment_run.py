@@ -22,6 +22,9 @@ from ..engine_api import Cancelled, Failure, Log, Progress, Result
 from ..messages import tr
 
 PROGRESS_EVERY_S = 0.1
+ENDING_LIMIT_S = 4.0
+# What a thread still uses although nobody waits for it any more.
+_ABANDONED: List[Tuple[Any, ...]] = []
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
 
 
@@ -127,6 +130,11 @@ def note_in_history(algorithm: QgsProcessingAlgorithm, parameters: Dict[str, Any
     registry.addEntry("processing", entry)
 
 
+def _alive(task: QgsTask) -> bool:
+    ended = (QgsTask.TaskStatus.Complete, QgsTask.TaskStatus.Terminated)
+    return task.status() not in ended
+
+
 class SegmentRun(QObject):
     """Starts, watches and cancels one run at a time.
 
@@ -185,12 +193,23 @@ class SegmentRun(QObject):
             return
         self._cancelling = True
         self._kept[2].cancel()
-        if self._task.status() not in (QgsTask.TaskStatus.Complete, QgsTask.TaskStatus.Terminated):
+        if _alive(self._task):
             self._task.cancel()
 
-    def context(self) -> Optional[QgsProcessingContext]:
-        """Return the context of the run that is ending (layers to load)."""
-        return self._kept[1] if self._kept else None
+    def close(self) -> None:
+        """Cancel and wait for the thread, which must not outlive what it works with."""
+        task = self._task
+        if task is None:
+            return
+        self.cancel()
+        task.executed.disconnect(self._executed)
+        end_s = time.monotonic() + ENDING_LIMIT_S
+        # Sleeping lets the thread run; QgsTask.waitForFinished would hold the interpreter.
+        while _alive(task) and time.monotonic() < end_s:
+            time.sleep(0.02)
+        if _alive(task):
+            _ABANDONED.append((task, *self._kept))
+        self._task, self._kept = None, ()
 
     def _take_line(self, level: str, text: str) -> None:
         if level == "error":

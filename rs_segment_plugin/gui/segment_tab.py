@@ -13,7 +13,7 @@ from qgis.PyQt.QtWidgets import QFrame, QVBoxLayout, QWidget
 from ..layers import results
 from ..messages import tr
 from .notices import Notices, sentences
-from .preflight import OK, PROBLEM, Note
+from .preflight import OK, PROBLEM, WARNING, Note
 from .rates import duration_text
 from .run_panel import RunPanel
 from .segment_page import SegmentPage
@@ -128,14 +128,12 @@ class SegmentTab(QWidget):
     def _show_result(self, outcome: Outcome, seconds: float) -> None:
         layers = self._add_layers(outcome)
         count = sum(layer.featureCount() for layer in layers if hasattr(layer, "featureCount"))
-        one = tr("1 polygon in {time}.")
-        many = tr("{count} polygons in {time}.")
-        text = (one if count == 1 else many).format(count=f"{count:,}", time=duration_text(seconds))
-        self._say_resting(text, OK)
+        text = _count_text(count).format(count=f"{count:,}", time=duration_text(seconds))
+        warnings = outcome.result.details.get("warnings", []) if outcome.result else []
+        if warnings:
+            text += " " + tr("Warnings: {count}, see the log.").format(count=len(warnings))
+        self._say_resting(text, WARNING if warnings or not count else OK)
         self._notices.success(tr("Segmentation finished"), text)
-        details = outcome.result.details if outcome.result else {}
-        for warning in details.get("warnings", []):
-            self.panel.add_log("warning", str(warning))
 
     def _add_layers(self, outcome: Outcome) -> List[QgsMapLayer]:
         return results.add_results(
@@ -160,6 +158,15 @@ class SegmentTab(QWidget):
 
     def dispose(self) -> None:
         """Stop what runs and leave the map; called when the plugin is unloaded."""
-        self.run.cancel()
+        self.run.close()
         self.page.remember()
         self.page.dispose()
+
+
+def _count_text(count: int) -> str:
+    if count == 0:
+        return tr(
+            "Nothing was found in {time}. Check pixel size and bands, lower the score, or try "
+            "another area."
+        )
+    return tr("1 polygon in {time}.") if count == 1 else tr("{count} polygons in {time}.")

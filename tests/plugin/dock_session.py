@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from osgeo import gdal
-from qgis.core import QgsMapLayer, QgsProject, QgsRasterLayer, QgsRectangle
-from qgis.gui import QgsScrollArea
+from qgis.core import QgsApplication, QgsMapLayer, QgsProject, QgsRasterLayer, QgsRectangle
+from qgis.gui import QgsDockWidget, QgsScrollArea
 from qgis.PyQt.QtCore import QEventLoop, Qt, QTimer
 from qgis.PyQt.QtGui import QGuiApplication
 from qgis.PyQt.QtWidgets import QApplication, QDialog, QPushButton
-from qgis.utils import iface, plugins
+from qgis.utils import iface, plugins, unloadPlugin
 
 SETTINGS = json.loads(os.environ["RS_SEGMENT_SESSION"])
 WORK = Path(SETTINGS["work"])
@@ -203,12 +203,7 @@ def cancel(dock: Any) -> dict[str, Any]:
     """A long run is cancelled: the panel answers at once, the run ends within a second."""
     page, panel = dock.segment.page, dock.segment.panel
     layers = len(QgsProject.instance().mapLayers())
-    page.output.setFilePath(str(WORK / "cancelled.gpkg"))
-    page.options.tta.setChecked(True)
-    page.options.tile.setValue(128)
-    page.options.overlap.setValue(96)
-    page.options.batch.setValue(1)
-    spin(300)
+    long_run(dock, WORK / "cancelled.gpkg")
     outcomes: list[Any] = []
     stages: list[tuple[str, int]] = []
     dock.segment.run_finished.connect(outcomes.append)
@@ -235,6 +230,17 @@ def cancel(dock: Any) -> dict[str, Any]:
     page.options.overlap.setValue(-1)
     page.options.batch.setValue(0)
     return seen
+
+
+def long_run(dock: Any, output: Path) -> None:
+    """Set up a run that takes minutes: small tiles that overlap much, four looks at each."""
+    page = dock.segment.page
+    page.output.setFilePath(str(output))
+    page.options.tta.setChecked(True)
+    page.options.tile.setValue(128)
+    page.options.overlap.setValue(96)
+    page.options.batch.setValue(1)
+    spin(300)
 
 
 def bad_input(dock: Any) -> dict[str, Any]:
@@ -288,7 +294,43 @@ def elsewhere(dock: Any) -> dict[str, Any]:
     return seen
 
 
-STEPS = (engine_page, ready_page, run, elsewhere, cancel, bad_input)
+def unload(dock: Any) -> dict[str, Any]:
+    """The plugin is switched off in the middle of a run: the run ends, QGIS lives."""
+    iface.setActiveLayer(dock.segment.page.raster.layer())
+    long_run(dock, WORK / "unloaded.gpkg")
+    stages: list[int] = []
+    dock.segment.run.stage.connect(lambda _stage, done, *_: stages.append(done))
+    dock.segment.panel.run_button.click()
+    wait_for(lambda: any(done > 0 for done in stages), 120, "the first tiles")
+    before = len(child_processes())
+    started_s = time.monotonic()
+    unloadPlugin("rs_segment_plugin")
+    seen = {"seconds": time.monotonic() - started_s, "children_before": before}
+    spin(1500)
+    return {
+        **seen,
+        "children_after": child_processes(),
+        "docks": [d.objectName() for d in iface.mainWindow().findChildren(QgsDockWidget)],
+        "provider": QgsApplication.processingRegistry().providerById("rssegment") is not None,
+        "output_exists": (WORK / "unloaded.gpkg").exists(),
+    }
+
+
+def child_processes() -> list[str]:
+    """Return the command lines of QGIS's own child processes (Linux)."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rsplit(")", 1)[1].split()
+            command = status.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if int(fields[1]) == os.getpid() and fields[0] != "Z":
+            found.append(command.strip())
+    return found
+
+
+STEPS = (engine_page, ready_page, run, elsewhere, cancel, bad_input, unload)
 
 
 def main() -> None:

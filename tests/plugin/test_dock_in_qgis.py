@@ -162,6 +162,13 @@ def test_a_broken_raster_is_explained_without_a_traceback(steps):
     assert bad["hint"] and not bad["output_exists"]
 
 
+def test_switching_the_plugin_off_ends_the_run_and_the_engine(steps):
+    unload = steps["unload"]
+    assert unload["children_before"] >= 1 and unload["children_after"] == []
+    assert unload["seconds"] < 5 and not unload["output_exists"]
+    assert "RsSegmentDock" not in unload["docks"] and not unload["provider"]
+
+
 def test_pictures_are_small_enough_for_the_guide(session, steps):
     for name in ("engine", "dock", "options", "running", "result", "failure"):
         path = session["shots"] / f"{name}.png"
