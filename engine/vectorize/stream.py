@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..geo.grid import Grid, measure
 from ..geo.vector import FeatureBatch
+from .coverage import bad_arcs
 from .polygonize import PIECE_PX, Polygonizer, Regions, Simplification
 from .state import SCORE_SCALE
 
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_POLYGONS = 20_000
 BATCH_VERTICES = 500_000
-MAX_CHECK_PASSES = 8
+MAX_CHECKS = 12
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def vectorize(
         RasterError: If the CRS of the grid cannot be understood.
     """
     how = _simplification(grid, options)
+    if how.tolerance > 0:
+        how = _without_conflicts(strips, grid, class_ids, how)
     for regions in _finished_regions(strips, grid, class_ids, how, check_void=False):
         for part in _parts(regions):
             yield from _features(part, grid, options)
@@ -97,6 +100,36 @@ def _simplification(grid: Grid, options: VectorOptions) -> Simplification:
     if options.square and tolerance_m <= 0:
         tolerance_m = math.hypot(height_m, width_m)
     return Simplification(tolerance_m, (width_m, height_m))
+
+
+def _without_conflicts(
+    strips: Callable[[], Iterator[Strip]],
+    grid: Grid,
+    class_ids: Collection[int],
+    how: Simplification,
+) -> Simplification:
+    """Return the simplification with those arcs pinned that would meet others.
+
+    Everything is simplified, pixels without a class included, and each region is checked.
+    Arcs in conflict keep all their vertices, and the new outlines are checked again. Each pass
+    pins more arcs, and original outlines have no conflicts, so this comes to an end; should
+    it take too many passes, nothing is simplified.
+    """
+    reach_px = how.tolerance / min(how.steps)
+    pinned = np.zeros(0, np.int64)
+    for attempt in range(MAX_CHECKS):
+        how = replace(how, pinned=pinned)
+        found = [
+            bad_arcs(regions, grid.width, reach_px=reach_px, attempt=attempt)
+            for regions in _finished_regions(strips, grid, class_ids, how, check_void=True)
+        ]
+        bad = np.setdiff1d(np.concatenate(found), pinned)
+        if not len(bad):
+            return how
+        logger.info("check %d: %d more arcs keep their vertices", attempt + 1, len(bad))
+        pinned = np.union1d(pinned, bad)
+    logger.warning("outlines are not simplified: %d checks found conflicts", MAX_CHECKS)
+    return replace(how, tolerance=0.0)
 
 
 def _finished_regions(
