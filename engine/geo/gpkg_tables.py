@@ -20,16 +20,16 @@ GEOMETRY_COLUMN = "geom"
 
 _EPOCH = "946684800"  # 2000-01-01
 _LOW_SPACE_BYTES = 1 << 20
-_CREATE_STYLES = f"""
-CREATE TABLE IF NOT EXISTS {STYLE_TABLE} (
+_CREATE_STYLES = """
+CREATE TABLE IF NOT EXISTS layer_styles (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256),
     f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
     useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
     update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))
 """
-_CREATE_RUNS = f"""
-CREATE TABLE IF NOT EXISTS {RUN_TABLE} (
+_CREATE_RUNS = """
+CREATE TABLE IF NOT EXISTS rs_segment_runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     run_id TEXT NOT NULL UNIQUE, created TEXT, manifest TEXT NOT NULL)
 """
@@ -62,9 +62,9 @@ def write_style(path: Path, layer: str, qml: str, *, name: str) -> None:
     """
     with _writing(path) as database:
         _create(database, STYLE_TABLE, _CREATE_STYLES, "styles of the layers")
-        database.execute(f"DELETE FROM {STYLE_TABLE} WHERE f_table_name = ?", (layer,))
+        database.execute("DELETE FROM layer_styles WHERE f_table_name = ?", (layer,))
         database.execute(
-            f"INSERT INTO {STYLE_TABLE} (f_table_catalog, f_table_schema, f_table_name,"
+            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name,"
             " f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description,"
             " owner, ui, update_time) VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '', NULL, ?)",
             (layer, GEOMETRY_COLUMN, name[:30], qml, name, file_date()),
@@ -85,7 +85,7 @@ def write_run(path: Path, manifest: Mapping[str, Any]) -> None:
     with _writing(path) as database:
         _create(database, RUN_TABLE, _CREATE_RUNS, "manifests of the runs of RS Segment")
         database.execute(
-            f"INSERT OR REPLACE INTO {RUN_TABLE} (run_id, created, manifest) VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO rs_segment_runs (run_id, created, manifest) VALUES (?, ?, ?)",
             (str(manifest["run_id"]), str(manifest.get("started", "")), text),
         )
 
@@ -105,7 +105,7 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
             tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?"
             if database.execute(tables, (RUN_TABLE,)).fetchone() is None:
                 return []
-            rows = database.execute(f"SELECT manifest FROM {RUN_TABLE} ORDER BY id").fetchall()
+            rows = database.execute("SELECT manifest FROM rs_segment_runs ORDER BY id").fetchall()
         return [dict(json.loads(text)) for (text,) in rows]
     except (sqlite3.Error, ValueError, TypeError) as error:
         raise LabelError(f"the runs in {path} cannot be read: {error}", hint) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from xml.etree import ElementTree
+from html import escape
 
 from ..zoo.card import ClassInfo
 
@@ -13,8 +13,39 @@ OUTLINE_RATIO = 0.6
 """Brightness of outlines relative to the fill."""
 OUTLINE_MM = 0.3
 
-_DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
-_POLYGON_GEOMETRY = "2"
+_DOCUMENT = """<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
+<qgis styleCategories="Symbology" version="3.22.0">
+{body}
+</qgis>
+"""
+_CATEGORIZED = """  <renderer-v2 type="categorizedSymbol" attr="class_id" symbollevels="0" \
+enableorderby="0" forceraster="0">
+    <categories>
+{categories}
+    </categories>
+    <symbols>
+{symbols}
+    </symbols>
+  </renderer-v2>
+  <layerGeometryType>2</layerGeometryType>"""
+_CATEGORY = '      <category symbol="{index}" value="{id}" type="long" label="{name}" render="true"/>'
+_SYMBOL = """      <symbol type="fill" name="{index}" alpha="1" clip_to_extent="1" force_rhr="0">
+        <layer class="SimpleFill" enabled="1" pass="0" locked="0">
+          <Option type="Map">
+{options}
+          </Option>
+        </layer>
+      </symbol>"""
+_OPTION = '            <Option name="{name}" type="QString" value="{value}"/>'
+_PALETTED = """  <pipe>
+    <rasterrenderer type="paletted" band="1" opacity="1" alphaBand="-1" nodataColor="">
+      <colorPalette>
+{entries}
+      </colorPalette>
+    </rasterrenderer>
+    <rasterresampler maxOversampling="2"/>
+  </pipe>"""
+_ENTRY = '        <paletteEntry value="{id}" color="{color}" alpha="{alpha}" label="{name}"/>'
 
 
 def class_layer_qml(classes: Sequence[ClassInfo]) -> str:
@@ -26,32 +57,12 @@ def class_layer_qml(classes: Sequence[ClassInfo]) -> str:
     Args:
         classes: Classes in the order of the legend.
     """
-    root = _root()
-    renderer = ElementTree.SubElement(
-        root,
-        "renderer-v2",
-        {
-            "type": "categorizedSymbol",
-            "attr": "class_id",
-            "symbollevels": "0",
-            "enableorderby": "0",
-            "forceraster": "0",
-        },
+    categories = "\n".join(
+        _CATEGORY.format(index=index, id=info.id, name=escape(info.name))
+        for index, info in enumerate(classes)
     )
-    categories = ElementTree.SubElement(renderer, "categories")
-    symbols = ElementTree.SubElement(renderer, "symbols")
-    for index, info in enumerate(classes):
-        entry = {
-            "symbol": str(index),
-            "value": str(info.id),
-            "type": "long",
-            "label": info.name,
-            "render": "true",
-        }
-        ElementTree.SubElement(categories, "category", entry)
-        _add_symbol(symbols, str(index), info.color)
-    ElementTree.SubElement(root, "layerGeometryType").text = _POLYGON_GEOMETRY
-    return _text(root)
+    symbols = "\n".join(_symbol(index, info.color) for index, info in enumerate(classes))
+    return _DOCUMENT.format(body=_CATEGORIZED.format(categories=categories, symbols=symbols))
 
 
 def class_raster_qml(classes: Sequence[ClassInfo]) -> str:
@@ -60,56 +71,31 @@ def class_raster_qml(classes: Sequence[ClassInfo]) -> str:
     Args:
         classes: Classes in the order of the legend.
     """
-    root = _root()
-    pipe = ElementTree.SubElement(root, "pipe")
-    renderer = ElementTree.SubElement(
-        pipe,
-        "rasterrenderer",
-        {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""},
+    entries = "\n".join(
+        _ENTRY.format(
+            id=info.id,
+            color=info.color,
+            alpha=0 if info.background else 255,
+            name=escape(info.name),
+        )
+        for info in classes
     )
-    palette = ElementTree.SubElement(renderer, "colorPalette")
-    for info in classes:
-        entry = {
-            "value": str(info.id),
-            "color": info.color,
-            "alpha": "0" if info.background else "255",
-            "label": info.name,
-        }
-        ElementTree.SubElement(palette, "paletteEntry", entry)
-    ElementTree.SubElement(pipe, "rasterresampler", {"maxOversampling": "2"})
-    return _text(root)
+    return _DOCUMENT.format(body=_PALETTED.format(entries=entries))
 
 
-def _root() -> ElementTree.Element:
-    return ElementTree.Element("qgis", {"styleCategories": "Symbology", "version": "3.22.0"})
-
-
-def _text(root: ElementTree.Element) -> str:
-    ElementTree.indent(root)
-    return _DOCTYPE + ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def _add_symbol(symbols: ElementTree.Element, name: str, color: str) -> None:
-    """Add a fill symbol in a colour ``#rrggbb``."""
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    dark = [round(part * OUTLINE_RATIO) for part in (red, green, blue)]
-    symbol = ElementTree.SubElement(
-        symbols,
-        "symbol",
-        {"type": "fill", "name": name, "alpha": "1", "clip_to_extent": "1", "force_rhr": "0"},
-    )
-    layer = ElementTree.SubElement(
-        symbol, "layer", {"class": "SimpleFill", "enabled": "1", "pass": "0", "locked": "0"}
-    )
-    options = ElementTree.SubElement(layer, "Option", {"type": "Map"})
+def _symbol(index: int, color: str) -> str:
+    """Return a fill symbol in a colour ``#rrggbb``."""
+    rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    fill = ",".join(str(part) for part in rgb)
+    outline = ",".join(str(round(part * OUTLINE_RATIO)) for part in rgb)
     values = {
-        "color": f"{red},{green},{blue},{FILL_ALPHA}",
+        "color": f"{fill},{FILL_ALPHA}",
         "style": "solid",
-        "outline_color": f"{dark[0]},{dark[1]},{dark[2]},255",
+        "outline_color": f"{outline},255",
         "outline_style": "solid",
         "outline_width": str(OUTLINE_MM),
         "outline_width_unit": "MM",
         "joinstyle": "miter",
     }
-    for key, value in values.items():
-        ElementTree.SubElement(options, "Option", {"name": key, "type": "QString", "value": value})
+    options = "\n".join(_OPTION.format(name=name, value=value) for name, value in values.items())
+    return _SYMBOL.format(index=index, options=options)
