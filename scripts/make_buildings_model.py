@@ -275,7 +275,8 @@ def _training_record(arguments: argparse.Namespace) -> dict[str, object]:
         "seed": arguments.seed,
         "steps": state.step,
         "chosen step": int(chosen["step"]),
-        "batch": f"{arguments.batch} crops of {arguments.crop} px, zoom 0.5 to 2, any angle",
+        "batch": f"{arguments.batch} crops of {arguments.crop} px",
+        "augmentation": "zoom 0.5 to 2, any angle, flips, colours, blur, noise, JPEG",
         "optimiser": f"AdamW {arguments.rate:g}, warm-up and cosine, weight average 0.998, bf16",
         "loss": "cross entropy (label smoothing 0.05) + Dice",
         "hardware": f"{torch.get_num_threads()} threads of one {platform.machine()} CPU, shared",
@@ -298,7 +299,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--encoder", type=Path, default=encoder, required=encoder is None)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / MODEL_ID)
     parser.add_argument("--output", type=Path, default=ROOT / "resources" / "zoo" / MODEL_ID)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=2800)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=256)
     parser.add_argument("--rate", type=float, default=1e-3)

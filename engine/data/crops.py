@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .split import TRAIN
 
 IGNORE_ID = 255
+MOST_DRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -92,28 +93,57 @@ class CropRanges:
     Attributes:
         size_px: Side of a crop.
         zoom_min: Smallest number of scene pixels per crop pixel.
-        zoom_max: Largest one; drawn evenly in the logarithm.
+        zoom_max: Largest one.
+        zoom_spread: Standard deviation of the zoom's logarithm, which is drawn from a normal
+            distribution about 0 and cut at the two limits.
         aspect_max: Largest ratio of the two zooms of one crop.
         right_angle_ratio: Share of crops turned by a multiple of 90 degrees only.
+        known_ratio: Wanted share of known pixels in a crop, estimated on 25 points.
     """
 
     size_px: int
     zoom_min: float = 0.5
     zoom_max: float = 2.0
+    zoom_spread: float = 0.35
     aspect_max: float = 1.15
     right_angle_ratio: float = 0.3
+    known_ratio: float = 0.85
 
 
 def draw_crop(scene: TrainingScene, ranges: CropRanges, rng: np.random.Generator) -> CropPlan:
-    """Draw one crop whose centre is a training pixel."""
+    """Draw one crop whose centre is a training pixel.
+
+    Up to ``MOST_DRAWS`` crops are drawn until one has enough known pixels; the last one counts.
+    """
+    for _ in range(MOST_DRAWS):
+        plan = _draw(scene, ranges, rng)
+        if _known_ratio(scene, plan, ranges.size_px) >= ranges.known_ratio:
+            break
+    return plan
+
+
+def _draw(scene: TrainingScene, ranges: CropRanges, rng: np.random.Generator) -> CropPlan:
     row, col = divmod(int(scene.centers[rng.integers(len(scene.centers))]), scene.labels.shape[1])
-    zoom = math.exp(rng.uniform(math.log(ranges.zoom_min), math.log(ranges.zoom_max)))
+    low, high = math.log(ranges.zoom_min), math.log(ranges.zoom_max)
+    zoom = math.exp(min(max(rng.normal(0, ranges.zoom_spread), low), high))
     stretch = math.exp(rng.uniform(-1, 1) * math.log(ranges.aspect_max) / 2)
     if rng.random() < ranges.right_angle_ratio:
         angle = int(rng.integers(4)) * math.pi / 2
     else:
         angle = rng.uniform(0, 2 * math.pi)
     return CropPlan(row, col, angle, zoom * stretch, zoom / stretch, bool(rng.random() < 0.5))
+
+
+def _known_ratio(scene: TrainingScene, plan: CropPlan, size_px: int) -> float:
+    """Return the share of 5 x 5 points of a crop that lie on known pixels."""
+    steps = np.linspace(-0.5, 0.5, 5) * (size_px - 1)
+    offsets = plan.matrix() @ np.stack(np.meshgrid(steps, steps, indexing="ij")).reshape(2, -1)
+    rows = np.rint(plan.row_px + offsets[0]).astype(np.int64)
+    cols = np.rint(plan.col_px + offsets[1]).astype(np.int64)
+    height, width = scene.labels.shape
+    inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+    known = scene.labels[rows[inside], cols[inside]] != IGNORE_ID
+    return float(known.sum()) / len(rows)
 
 
 def crop_rng(seed: int, step: int, index: int) -> np.random.Generator:

@@ -91,6 +91,7 @@ def _sampling_grid(
 class ColorRanges:
     """Strength of the colour changes; ratios are probabilities of the rarer ones."""
 
+    plain_ratio: float = 0.2
     brightness: float = 0.3
     contrast: float = 0.35
     gamma: float = 0.4
@@ -112,6 +113,8 @@ def change_colors(image: Tensor, ranges: ColorRanges, rng: np.random.Generator) 
         ranges: Strength of the changes.
         rng: Source of the draws.
     """
+    if rng.random() < ranges.plain_ratio:
+        return image
     x = image / 255
     matrix, offset = _color_matrix(float(x.mean()), ranges, rng)
     if rng.random() < ranges.swap_ratio:

@@ -1,19 +1,25 @@
 """Semantic baselines of segmentation-models-pytorch and torchvision under our contract.
 
-Each builder downloads nothing: ``encoder_weights`` is always None; weights come from a model
-folder or from a local file of the training. Names that end in ``_r50`` fix the encoder to
-ResNet-50, ``segformer_b1`` to MiT-B1; the others take any encoder of the library.
+Each builder downloads nothing: ``encoder_weights`` is always None, and ``pretrained`` names a
+local safetensors file of encoder weights. Names that end in ``_r50`` fix the encoder to
+ResNet-50, ``segformer_b1`` to MiT-B1; the others take any encoder of the library through
+``encoder=``. PSPNet differs from the library's: its encoder is whole and dilated to a stride of
+8, as in Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017; the library cuts it after the
+third stage and leaves dead parameters.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch.nn.functional as functional
 from torch import Tensor, nn
+from torchvision.models.segmentation import fcn_resnet50
 
 from .contracts import SemanticNetwork
+from .load import load_weights, read_weights
 from .registry import SEMANTIC, register
 
 DIVISOR_PX = 32
@@ -28,6 +34,7 @@ class PaddedNetwork(SemanticNetwork):
     Args:
         net: Network with logits ``[N, K, H, W]`` at input size.
         divisor_px: What its input sides must be divisible by.
+        least_px: Smallest side that it can take.
         dice_weight: Weight of the Dice term of the loss.
         label_smoothing: Label smoothing of the cross entropy.
     """
@@ -37,23 +44,29 @@ class PaddedNetwork(SemanticNetwork):
         net: nn.Module,
         *,
         divisor_px: int = DIVISOR_PX,
+        least_px: int = DIVISOR_PX,
         dice_weight: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.net = net
         self.divisor_px = divisor_px
+        self.least_px = least_px
         self.dice_weight = dice_weight
         self.label_smoothing = label_smoothing
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits ``[N, K, H, W]`` for images ``[N, C, H, W]``."""
         height, width = images.shape[-2:]
-        below, right = -height % self.divisor_px, -width % self.divisor_px
+        below, right = self._missing_px(height), self._missing_px(width)
         if below or right:
             images = functional.pad(images, (0, right, 0, below), mode="replicate")
         logits: Tensor = self.net(images)
         return logits[..., :height, :width]
+
+    def _missing_px(self, side_px: int) -> int:
+        wanted = max(side_px, self.least_px)
+        return wanted + -wanted % self.divisor_px - side_px
 
 
 class TorchvisionNetwork(nn.Module):
@@ -85,25 +98,70 @@ SMP_ARCHITECTURES = {
 }
 
 
+DEFAULT_ENCODERS = {"dpt": "tu-vit_base_patch16_224.augreg_in21k"}
+ARCHITECTURE_OPTIONS: dict[str, dict[str, Any]] = {
+    "pspnet": {"encoder_depth": 5},
+    "dpt": {"dynamic_img_size": True},
+}
+LEAST_PX = {"pan": 128}
+PSPNET_STRIDE = 8
+
+
 def _smp(
     architecture: str, num_classes: int, in_channels: int, options: dict[str, Any]
 ) -> PaddedNetwork:
     loss = {key: options.pop(key) for key in ("dice_weight", "label_smoothing") if key in options}
+    pretrained = options.pop("pretrained", "")
     net = SMP_ARCHITECTURES[architecture](
         encoder_name=options.pop("encoder"),
         encoder_weights=None,
         in_channels=in_channels,
         classes=num_classes,
-        **options,
+        **{**ARCHITECTURE_OPTIONS.get(architecture, {}), **options},
     )
-    return PaddedNetwork(net, **loss)
+    if architecture == "pspnet":
+        net.encoder.make_dilated(output_stride=PSPNET_STRIDE)
+    if pretrained:
+        load_weights(net.encoder, read_weights(Path(pretrained)), pretrained)
+    return PaddedNetwork(net, least_px=LEAST_PX.get(architecture, DIVISOR_PX), **loss)
 
 
-def _register_smp(name: str, architecture: str, default_encoder: str) -> None:
+def _register_smp(name: str, architecture: str, default_encoder: str, *, fixed: bool) -> None:
     @register(name, task=SEMANTIC)
     def build(*, num_classes: int, in_channels: int = 3, **options: Any) -> PaddedNetwork:
-        return _smp(architecture, num_classes, in_channels, {"encoder": default_encoder, **options})
+        encoder = options.setdefault("encoder", default_encoder)
+        if fixed and encoder != default_encoder:
+            raise ValueError(f"has the encoder {default_encoder}; take {architecture!r} instead")
+        return _smp(architecture, num_classes, in_channels, options)
 
 
 for _name in SMP_ARCHITECTURES:
-    _register_smp(_name, _name, "resnet34")
+    _register_smp(_name, _name, DEFAULT_ENCODERS.get(_name, "resnet34"), fixed=False)
+for _name in ("unet", "unetplusplus", "pspnet", "deeplabv3", "deeplabv3plus", "upernet"):
+    _register_smp(f"{_name}_r50", _name, "resnet50", fixed=True)
+_register_smp("segformer_b1", "segformer", "mit_b1", fixed=True)
+
+
+@register("fcn_r50", task=SEMANTIC)
+def fcn_r50(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    dice_weight: float = 0.0,
+    label_smoothing: float = 0.0,
+) -> PaddedNetwork:
+    """Build torchvision's FCN with a dilated ResNet-50, without its auxiliary head."""
+    net = fcn_resnet50(weights=None, weights_backbone=None, num_classes=num_classes)
+    if in_channels != 3:
+        first = net.backbone.conv1
+        net.backbone.conv1 = nn.Conv2d(
+            in_channels,
+            first.out_channels,
+            first.kernel_size,
+            first.stride,
+            first.padding,
+            bias=False,
+        )
+    return PaddedNetwork(
+        TorchvisionNetwork(net), dice_weight=dice_weight, label_smoothing=label_smoothing
+    )

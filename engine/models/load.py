@@ -14,6 +14,7 @@ from ..zoo.card import ModelCard
 from ..zoo.registry import ModelEntry, verify_weights
 from .registry import INSTANCE, create_model, list_models
 
+CARD_DECIDES = frozenset({"num_classes", "in_channels", "pretrained"})
 REIMPORT_HINT = "import the model again, or get it from where it was trained"
 
 
@@ -50,11 +51,11 @@ def build_network(card: ModelCard) -> nn.Module:
             "which is not in engine.models",
             "update RS Segment; code from a model folder is never run",
         )
-    fixed = {"num_classes", "in_channels"} & set(card.builder_args)
-    if fixed:
+    foreign = sorted(CARD_DECIDES & set(card.builder_args))
+    if foreign:
         raise ModelError(
-            f"model {card.id!r}: builder_args has {sorted(fixed)[0]!r}",
-            "remove it: classes and bands of the card decide",
+            f"model {card.id!r}: builder_args has {foreign[0]!r}",
+            "remove it: classes, bands and weights of the card decide",
         )
     classes = [c for c in card.classes if not (card.task == INSTANCE and c.background)]
     return create_model(
