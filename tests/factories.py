@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import rasterio
 from affine import Affine
 from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning
 
 UTM_45N = "EPSG:32645"
 NORTH_UP_2X1_M = Affine(2.0, 0.0, 330_000.0, 0.0, -1.0, 3_060_000.0)
@@ -37,6 +39,7 @@ def make_raster(
     descriptions: Sequence[str] = (),
     alpha: npt.NDArray[np.uint8] | None = None,
     mask: npt.NDArray[np.uint8] | None = None,
+    internal_mask: bool = True,
     seed: int = 0,
     **options: object,
 ) -> Path:
@@ -54,7 +57,8 @@ def make_raster(
         interleave: ``pixel`` or ``band``.
         descriptions: Band descriptions.
         alpha: An alpha band ``[H, W]`` to add after the data bands.
-        mask: An internal mask ``[H, W]``, 0 is missing.
+        mask: A mask ``[H, W]``, 0 is missing.
+        internal_mask: Whether the mask lies in the file, or beside it in a ``.msk`` file.
         seed: Seed of random pixels.
         **options: More creation options of GDAL's GTiff driver.
     """
@@ -70,14 +74,16 @@ def make_raster(
         profile.update(tiled=True, blockxsize=block_px, blockysize=block_px)
     if alpha is None and len(data) == 4 and data.dtype == np.uint8:
         profile.setdefault("alpha", "unspecified")
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as out:
-        if alpha is not None:
-            out.colorinterp = [*out.colorinterp[:-1], ColorInterp.alpha]
-        out.write(data)
-        for band, text in enumerate(descriptions, 1):
-            out.set_band_description(band, text)
-        if mask is not None:
-            out.write_mask(mask)
+    with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal_mask):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", **profile) as out:
+            if alpha is not None:
+                out.colorinterp = [*out.colorinterp[:-1], ColorInterp.alpha]
+            out.write(data)
+            for band, text in enumerate(descriptions, 1):
+                out.set_band_description(band, text)
+            if mask is not None:
+                out.write_mask(mask)
     return path
 
 

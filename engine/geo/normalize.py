@@ -35,9 +35,10 @@ def normalize(
         gain = np.float32(band.scale / band.std)
         shift = np.float32((band.offset - band.mean) / band.std)
         target = result[..., index, :, :]
-        np.copyto(target, pixels[..., index, :, :], casting="unsafe")
-        target *= gain
-        target += shift
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.copyto(target, pixels[..., index, :, :], casting="unsafe")
+            target *= gain
+            target += shift
         if pixels.dtype.kind == "f":
             np.copyto(target, 0.0, where=~np.isfinite(target))
         if valid is not None:
