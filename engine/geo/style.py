@@ -28,7 +28,8 @@ enableorderby="0" forceraster="0">
     </symbols>
   </renderer-v2>
   <layerGeometryType>2</layerGeometryType>"""
-_CATEGORY = '      <category symbol="{index}" value="{id}" type="long" label="{name}" render="true"/>'
+_CATEGORY = """      <category symbol="{index}" value="{id}" type="long" label="{name}" \
+render="true"/>"""
 _SYMBOL = """      <symbol type="fill" name="{index}" alpha="1" clip_to_extent="1" force_rhr="0">
         <layer class="SimpleFill" enabled="1" pass="0" locked="0">
           <Option type="Map">

@@ -19,7 +19,7 @@ import shapely
 from numpy.typing import NDArray
 
 from .polygonize import Regions
-from .state import ARC_BACKWARDS, ARC_DIRECTION_SHIFT, ARC_START
+from .state import ARC_BACKWARDS, ARC_DIRECTION_MASK, ARC_DIRECTION_SHIFT, ARC_START
 
 _PIECE_SEGMENTS = 16
 _ESCALATE_AT = 5
@@ -121,7 +121,7 @@ def _arcs(regions: Regions, ring_region: Indices, chosen: NDArray[np.bool_], wid
     stop = np.minimum(np.append(start[1:], len(regions.xy)), last)
     kind = regions.kinds[start]
     x, y = regions.xy[np.where(kind & ARC_BACKWARDS, stop, start)].T.astype(np.int64)
-    key = (y * (width + 1) + x) * 4 + (kind >> ARC_DIRECTION_SHIFT)
+    key = (y * (width + 1) + x) * 4 + ((kind >> ARC_DIRECTION_SHIFT) & ARC_DIRECTION_MASK)
     kept = chosen[ring_region[ring]]
     return Arcs(start[kept], stop[kept], ring[kept], ring_region[ring[kept]], key[kept])
 
@@ -181,7 +181,7 @@ def _misplaced(regions: Regions, arcs: Arcs, region: int, reach_px: float) -> ND
     An arc has then been drawn over the whole hole, and is no farther from it than the
     tolerance. If no such hole is found, all arcs of the region are to blame.
     """
-    own = arcs.region == region
+    own: NDArray[np.bool_] = arcs.region == region
     rings = np.arange(regions.region_offsets[region], regions.region_offsets[region + 1])
     polygons = np.array(
         [shapely.Polygon(regions.xy[slice(*regions.ring_offsets[r : r + 2])]) for r in rings]

@@ -20,10 +20,10 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import config
+from numba.core import config as numba_config
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +48,12 @@ def cache_folder() -> Path:
         return Path(tempfile.mkdtemp(prefix="rs-segment-numba-"))
 
 
-if not config.CACHE_DIR:
-    config.CACHE_DIR = str(cache_folder())
+_config: Any = numba_config  # its settings are made at run time
+if not _config.CACHE_DIR:
+    _config.CACHE_DIR = str(cache_folder())
 
 
 def kernel(function: Function) -> Function:
     """Compile a function to machine code at its first call; it runs without the GIL."""
-    compiled: Function = numba.njit(cache=True, nogil=True)(function)
-    return compiled
+    compiled: Any = numba.njit(cache=True, nogil=True)(function)
+    return cast(Function, compiled)

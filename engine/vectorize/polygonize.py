@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,7 @@ class Regions:
         ring_offsets: Start of each ring in ``xy`` and the end of the last, ``int64[r + 1]``.
         region_offsets: Start of each region among the rings, its shell first, ``int64[n + 1]``.
         label: Class of each region, ``int32[n]``.
+        shared: Whether it has an edge in common with another traced region, ``bool[n]``.
         pixels: Number of its pixels, ``int64[n]``.
         scored: Number of its pixels with a score, ``int64[n]``.
         score_sum: Sum of their scores in 1/254, ``int64[n]``.
@@ -40,6 +40,7 @@ class Regions:
     ring_offsets: NDArray[np.int64]
     region_offsets: NDArray[np.int64]
     label: NDArray[np.int32]
+    shared: NDArray[np.bool_]
     pixels: NDArray[np.int64]
     scored: NDArray[np.int64]
     score_sum: NDArray[np.int64]
@@ -59,6 +60,7 @@ class Regions:
             vertices - vertices[0],
             rings - rings[0],
             self.label[chosen],
+            self.shared[chosen],
             self.pixels[chosen],
             self.scored[chosen],
             self.score_sum[chosen],
@@ -73,11 +75,14 @@ class Simplification:
         tolerance: Largest distance of a removed vertex, 0 keeps all.
         steps: Size of a pixel in x and y, in the unit of the tolerance.
         pinned: Keys of arcs that keep all vertices, int64.
+        mark_only: Whether removed vertices stay in the rings, and the others get the mark
+            ``KEPT``.
     """
 
     tolerance: float = 0.0
     steps: tuple[float, float] = (1.0, 1.0)
     pinned: NDArray[np.int64] | None = None
+    mark_only: bool = False
 
 
 class Polygonizer:
@@ -105,9 +110,10 @@ class Polygonizer:
         check_void: bool = False,
     ) -> None:
         how = simplification or Simplification()
-        self._state = new_state(
-            height, width, tolerance=how.tolerance, steps=how.steps, pinned=how.pinned
-        )
+        self._state = new_state(height, width, pinned=how.pinned)
+        counts = self._state.counts[0]
+        counts["tolerance2"], counts["mark_only"] = how.tolerance**2, how.mark_only
+        counts["x_step"], counts["y_step"] = how.steps
         self._class_of = np.full(256, CHECKED_VOID if check_void else VOID, np.int32)
         for class_id in class_ids:
             if not 0 <= class_id < CHECKED_VOID:
@@ -171,6 +177,7 @@ class Polygonizer:
             np.zeros(rings + 1, np.int64),
             np.zeros(regions + 1, np.int64),
             np.empty(regions, np.int32),
+            np.empty(regions, np.bool_),
             *np.empty((3, regions), np.int64),
         )
         if regions:
@@ -178,7 +185,7 @@ class Polygonizer:
             collect_rings(
                 self._state, found.xy, found.kinds, found.ring_offsets, found.region_offsets
             )
-            collect_sums(self._state, found.label, *sums)
+            collect_sums(self._state, found.label, found.shared, *sums)
         compact_regions(self._state, np.full(int(counts["regions"]), NONE, np.int32))
         return found
 
@@ -256,6 +263,7 @@ def collect_rings(
 def collect_sums(
     state: State,
     label: NDArray[np.int32],
+    shared: NDArray[np.bool_],
     pixels: NDArray[np.int64],
     scored: NDArray[np.int64],
     score_sum: NDArray[np.int64],
@@ -265,7 +273,8 @@ def collect_sums(
     index, i = counts.first_finished, 0
     while index != NONE:
         region = state.regions[index]
-        label[i], pixels[i] = region.label, region.pixels
+        label[i], shared[i] = region.label, region.shared
+        pixels[i] = region.pixels
         scored[i], score_sum[i] = region.scored, region.score_sum
         index = region.next_finished
         i += 1

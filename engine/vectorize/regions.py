@@ -60,6 +60,7 @@ def unite(state: State, left: int, right: int) -> int:
     a.score_sum += b.score_sum
     a.vertices += b.vertices
     a.rings += b.rings
+    a.shared = a.shared or b.shared
     if b.first_ring != NONE:
         if a.first_ring == NONE:
             a.first_ring = b.first_ring
@@ -79,6 +80,7 @@ def new_region(state: State, label: int) -> int:
     region.parent, region.label = index, label
     region.pixels = region.scored = region.score_sum = 0
     region.rings = region.vertices = 0
+    region.shared = False
     region.first_ring = region.last_ring = region.next_finished = NONE
     return int(index)
 
@@ -88,9 +90,9 @@ def add_pixels(region: Any, scores: NDArray[np.uint8]) -> None:
     """Add the pixels of a run to the sums of its region."""
     total, scored = 0, 0
     for score in scores:
-        valid = np.int64(score != UNSCORED)
-        scored += valid
-        total += valid * score
+        if score != UNSCORED:
+            scored += 1
+            total += int(score)
     region.pixels += len(scores)
     region.scored += scored
     region.score_sum += total
@@ -117,8 +119,13 @@ def join_regions(
         while above[below + 1].start <= start:
             below += 1
         region, touching = NONE, below
+        shared = here[k - 1].label >= 0 or here[k + 1].label >= 0
         while above[touching].start < stop:
-            if above[touching].label == label:
+            if above[touching].label != label:
+                if above[touching].label >= 0:
+                    shared = True
+                    state.regions[find(state.regions, above[touching].region)].shared = True
+            else:
                 other = find(state.regions, above[touching].region)
                 if region == NONE:
                     region = other
@@ -129,3 +136,5 @@ def join_regions(
             region = new_region(state, label)
         here[k].region = region
         add_pixels(state.regions[region], scores[start:stop])
+        if shared:
+            state.regions[region].shared = True

@@ -65,7 +65,8 @@ def split_ring(vertices: NDArray[Any], first: int, pinches: int) -> NDArray[np.i
         node = vertices[node].next
         if node == first:
             break
-    for node in starts:
+    for i in range(count):
+        node = int(starts[i])
         twin = vertices[node].twin
         if twin == NONE or node > twin or vertices[twin].mate != stamp:
             continue

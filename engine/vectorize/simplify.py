@@ -16,8 +16,6 @@ first step. Pinned arcs (``State.pinned``) keep all their vertices.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +25,7 @@ from .state import (
     ARC_DIRECTION_SHIFT,
     ARC_START,
     CORNER,
+    KEPT,
     KIND_MASK,
     State,
 )
@@ -46,7 +45,7 @@ def step_direction(dx: float, dy: float) -> int:
 @kernel
 def arc_key(x: int, y: int, direction: int, width: int) -> int:
     """Return the number of the half-edge that leaves a corner in a direction."""
-    return (np.int64(y) * (width + 1) + x) * 4 + direction
+    return int((np.int64(y) * (width + 1) + x) * 4 + direction)
 
 
 @kernel
@@ -99,6 +98,11 @@ def simplify_ring(state: State, first: int, count: int, shell: bool) -> tuple[in
             arc = slice(low, high + 1)
             simplify_arc(state, nodes[arc], xs[arc], ys[arc], keep[arc])
             low = high
+    if counts.mark_only:
+        for i in range(count):
+            if keep[i]:
+                vertices[nodes[i]].kind |= KEPT
+        return start, count
     return start, relink(state, nodes, keep)
 
 
@@ -148,10 +152,8 @@ def simplify_arc(
     ahead = step_direction(xs[1] - xs[0], ys[1] - ys[0])
     back = step_direction(xs[last - 1] - xs[last], ys[last - 1] - ys[last])
     closed = nodes[0] == nodes[last]
-    if closed:
-        backwards = back < ahead
-    else:
-        backwards = end.y < start.y or (end.y == start.y and end.x < start.x)
+    end_is_first = end.y < start.y or (end.y == start.y and end.x < start.x)
+    backwards = back < ahead if closed else end_is_first
     keep[0] = True
     if backwards:
         key, direction = arc_key(end.x, end.y, back, width), back

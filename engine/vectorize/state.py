@@ -33,6 +33,8 @@ KIND_MASK = 3
 ARC_START = 4
 ARC_BACKWARDS = 8
 ARC_DIRECTION_SHIFT = 4
+ARC_DIRECTION_MASK = 3
+KEPT = 64
 """Bits of ``kind`` in simplified rings, see :mod:`.simplify`."""
 
 VERTEX = np.dtype(
@@ -58,6 +60,7 @@ REGION = np.dtype(
         ("first_ring", np.int32),  # a vertex
         ("last_ring", np.int32),
         ("next_finished", np.int32),
+        ("shared", np.bool_),  # whether another traced region has an edge in common
     ],
     align=True,
 )
@@ -80,6 +83,7 @@ COUNTS = np.dtype(
         ("tolerance2", np.float64),  # squared, in the unit of the two steps
         ("x_step", np.float64),
         ("y_step", np.float64),
+        ("mark_only", np.bool_),  # whether removed vertices stay, and the others are marked
     ],
     align=True,
 )
@@ -111,30 +115,18 @@ class State(NamedTuple):
     counts: NDArray[Any]
 
 
-def new_state(
-    height: int,
-    width: int,
-    *,
-    tolerance: float = 0.0,
-    steps: tuple[float, float] = (1.0, 1.0),
-    pinned: NDArray[np.int64] | None = None,
-) -> State:
+def new_state(height: int, width: int, *, pinned: NDArray[np.int64] | None = None) -> State:
     """Return the state above the first row.
 
     Args:
         height: Rows of the raster.
         width: Columns of the raster.
-        tolerance: Largest distance between a removed vertex and the simplified outline, 0
-            keeps all vertices.
-        steps: Size of a pixel in x and in y, in the unit of the tolerance.
         pinned: Keys of arcs that are not simplified.
     """
     counts = np.zeros(1, COUNTS)
     for name in ("free_vertex", "first_finished", "last_finished"):
         counts[name] = NONE
     counts["height"], counts["width"] = height, width
-    counts["tolerance2"] = tolerance * tolerance
-    counts["x_step"], counts["y_step"] = steps
     counts["runs_above"] = 1
     runs = np.zeros((2, width + 3), RUN)
     runs["start"][:, 0], runs["start"][:, 1] = -1, width + 1

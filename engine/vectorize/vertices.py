@@ -52,4 +52,4 @@ def measure_ring(vertices: NDArray[Any], first: int) -> tuple[int, int, int]:
         pinches += int((vertices[node].kind & KIND_MASK) == PINCH)
         node = after
         if node == first:
-            return area, count, pinches
+            return int(area), count, pinches

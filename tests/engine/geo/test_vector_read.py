@@ -10,10 +10,10 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
+from pyproj import CRS
 
 from engine.errors import LabelError
 from engine.geo.vector import read_labels, read_polygons
-from pyproj import CRS
 
 UTM = CRS.from_epsg(32645).to_wkt()
 SQUARE = shapely.box(300000, 3000000, 300100, 3000200)
@@ -131,6 +131,6 @@ def test_messages_for_missing_broken_and_empty_files(tmp_path):
     empty = write(tmp_path / "empty.gpkg", [SQUARE], kind="Polygon")
     with pytest.raises(LabelError, match="no field 'class'"):
         read_labels(empty, field="class")
-    with pytest.raises(LabelError, match="cannot hold|cannot be brought"):
+    with pytest.raises(LabelError, match=r"cannot hold|cannot be brought"):
         far = write(tmp_path / "far.gpkg", [shapely.box(1e30, 1e30, 2e30, 2e30)], kind="Polygon")
         read_polygons(far, crs_wkt=CRS.from_epsg(4326).to_wkt())
