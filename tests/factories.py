@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyogrio
 import rasterio
+import shapely
 from affine import Affine
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
@@ -98,3 +100,23 @@ def random_pixels(
     info = np.iinfo(kind)
     low, high = max(info.min, -1000), min(info.max, 60_000)
     return rng.integers(low, high, shape, dtype=np.int64, endpoint=True).astype(kind)
+
+
+def make_polygons(
+    path: Path,
+    polygons: Sequence[shapely.Geometry],
+    *,
+    crs: str | None = UTM_45N,
+    layer: str = "areas",
+) -> Path:
+    """Write polygons without attributes into a vector file (by its ending) and return its path."""
+    pyogrio.raw.write(
+        path,
+        shapely.to_wkb(np.asarray(polygons, dtype=object)),
+        [],
+        [],
+        geometry_type="Unknown",
+        crs=crs,
+        layer=layer,
+    )
+    return path

@@ -80,7 +80,7 @@ def test_a_local_crs_in_feet_is_planar():
 
 def test_an_unknown_crs_is_named():
     with pytest.raises(RasterError, match="nonsense"):
-        Grid(1, 1, NORTH_UP_2X1_M, "nonsense").gsd_m
+        _ = Grid(1, 1, NORTH_UP_2X1_M, "nonsense").gsd_m
     with pytest.raises(JobError, match="EPSG:99999999"):
         crs_to_wkt("EPSG:99999999")
     assert pyproj.CRS(crs_to_wkt("EPSG:32645")) == pyproj.CRS(32645)

@@ -49,7 +49,9 @@ def test_pieces_of_any_height_are_the_whole(tmp_path, layout, rows):
     assert valid.all()
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_any_window_rows_and_columns_are_that_part_of_the_raster(tmp_path, data):
     height, width = 150, 91

@@ -30,9 +30,17 @@ def test_a_pixel_is_missing_only_if_all_bands_are_nodata(tmp_path):
     np.testing.assert_array_equal(read(path, bands=(1,))[1], ~(one | both))
 
 
-@pytest.mark.parametrize(("dtype", "nodata"), [("int16", -9999), ("uint16", 65535), ("int8", -128),
-                                               ("int64", -(2**53)), ("float32", -3.4028234663852886e38),
-                                               ("float64", -1e300)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [
+        ("int16", -9999),
+        ("uint16", 65535),
+        ("int8", -128),
+        ("int64", -(2**53)),
+        ("float32", -3.4028234663852886e38),
+        ("float64", -1e300),
+    ],
+)
 def test_nodata_of_all_types(tmp_path, dtype, nodata):
     pixels = random_pixels((2, *SHAPE), dtype).clip(1, 100)
     missing = holes()
@@ -54,9 +62,16 @@ def test_nan_and_infinity_are_missing_whether_declared_or_not(tmp_path, declared
 
 @pytest.mark.parametrize(
     ("value", "dtype", "expected"),
-    [(-9999.0, "uint8", None), (256.0, "uint8", None), (0.5, "int16", None), (np.nan, "uint8", None),
-     (255.0, "uint8", 255), (None, "float32", None), (0.1, "float32", float(np.float32(0.1)))],
-)  # fmt: skip
+    [
+        (-9999.0, "uint8", None),
+        (256.0, "uint8", None),
+        (0.5, "int16", None),
+        (np.nan, "uint8", None),
+        (255.0, "uint8", 255),
+        (None, "float32", None),
+        (0.1, "float32", float(np.float32(0.1))),
+    ],
+)
 def test_a_nodata_value_that_the_type_cannot_hold_is_none(value, dtype, expected):
     assert value_in(value, dtype) == expected
 
