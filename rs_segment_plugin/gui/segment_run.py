@@ -130,6 +130,20 @@ def note_in_history(algorithm: QgsProcessingAlgorithm, parameters: Dict[str, Any
     registry.addEntry("processing", entry)
 
 
+def _make_task(
+    algorithm: QgsProcessingAlgorithm,
+    parameters: Dict[str, Any],
+    context: QgsProcessingContext,
+    feedback: QgsProcessingFeedback,
+) -> QgsProcessingAlgRunnerTask:
+    """Return the task; without QGIS's own "Task complete", because the dock tells the result."""
+    silent = getattr(QgsTask.Flag, "Silent", None)
+    if silent is None:  # QGIS before 3.26
+        return QgsProcessingAlgRunnerTask(algorithm, parameters, context, feedback)
+    flags = QgsTask.Flag.CanCancel | silent
+    return QgsProcessingAlgRunnerTask(algorithm, parameters, context, feedback, flags)
+
+
 def _alive(task: QgsTask) -> bool:
     ended = (QgsTask.TaskStatus.Complete, QgsTask.TaskStatus.Terminated)
     return task.status() not in ended
@@ -180,7 +194,7 @@ class SegmentRun(QObject):
         feedback.line.connect(self._take_line)
         feedback.final.connect(self._take_final)
         note_in_history(registered, parameters)
-        task = QgsProcessingAlgRunnerTask(algorithm, parameters, context, feedback)
+        task = _make_task(algorithm, parameters, context, feedback)
         task.executed.connect(self._executed)
         # The task uses them until it ended, so this object keeps them alive.
         self._task, self._kept = task, (algorithm, context, feedback)

@@ -170,6 +170,9 @@ def run(dock: Any) -> dict[str, Any]:
         layers=[layer_facts(layer) for layer in QgsProject.instance().mapLayers().values()],
         files=sorted(p.name for p in WORK.iterdir()),
     )
+    closer = QgsRectangle(iface.mapCanvas().extent())
+    closer.scale(0.7)
+    iface.mapCanvas().setExtent(closer)
     iface.mapCanvas().refresh()
     spin(2500)
     shot("result", iface.mainWindow())
@@ -333,6 +336,11 @@ def child_processes() -> list[str]:
 STEPS = (engine_page, ready_page, run, elsewhere, cancel, bad_input, unload)
 
 
+def write_report() -> None:
+    """Keep what was seen so far, so that a hanging step does not hide the others."""
+    Path(SETTINGS["report"]).write_text(json.dumps(REPORT, indent=1), encoding="utf-8")
+
+
 def main() -> None:
     for dialog in QApplication.topLevelWidgets():
         if isinstance(dialog, QDialog) and dialog.isVisible():
@@ -347,10 +355,11 @@ def main() -> None:
         set_width(dock, NARROW_PX)
         for step in STEPS:
             REPORT["steps"][step.__name__] = step(dock)
+            write_report()
     except Exception:
         REPORT["errors"].append(traceback.format_exc())
         shot("error", iface.mainWindow())
-    Path(SETTINGS["report"]).write_text(json.dumps(REPORT, indent=1), encoding="utf-8")
+    write_report()
     QgsProject.instance().setDirty(False)
     iface.newProject(False)
     QgsProject.instance().setDirty(False)

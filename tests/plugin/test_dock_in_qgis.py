@@ -66,6 +66,7 @@ def session(tmp_path_factory):
         command, env=variables, capture_output=True, text=True, timeout=SESSION_LIMIT_S
     )
     report = Path(settings["report"])
+    assert done.returncode == 0, f"QGIS ended with {done.returncode}:\n{done.stderr[-4000:]}"
     assert report.is_file(), f"QGIS ended without a report:\n{done.stdout}\n{done.stderr}"
     return {**json.loads(report.read_text(encoding="utf-8")), "shots": shots}
 
