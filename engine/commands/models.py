@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def card_text(entry: ModelEntry) -> str:
         ("weights", _weights_text(card)),
         ("folder", str(entry.folder)),
     ]
-    rows += [("metric", ", ".join(f"{k} {v}" for k, v in m.items())) for m in card.metrics]
+    rows += [("metric", _metric_text(metric)) for metric in card.metrics]
     rows += [("licence", f"{what}: {name}") for what, name in card.licenses.items()]
     text = "\n".join(f"{name:<10} {value}" for name, value in rows)
     return f"{text}\n\n{card.description}" if card.description else text
@@ -151,6 +152,12 @@ def card_text(entry: ModelEntry) -> str:
 
 def _class_text(card: ModelCard) -> list[str]:
     return [f"{c.id} {c.name}{' (background)' if c.background else ''}" for c in card.classes]
+
+
+def _metric_text(metric: Mapping[str, Any]) -> str:
+    if {"name", "value", "data"} <= set(metric):
+        return f"{metric['name']} {metric['value']} on {metric['data']}"
+    return ", ".join(f"{name} {value}" for name, value in metric.items())
 
 
 def _weights_text(card: ModelCard) -> str:
