@@ -48,6 +48,7 @@ def run(command: list[str], *, text: str = "") -> str:
     environment = {
         **os.environ,
         "QT_QPA_PLATFORM": "offscreen",
+        "GDAL_PAM_ENABLED": "NO",  # no statistics file beside the sample
         "QGIS_CUSTOM_CONFIG_PATH": str(CONFIGURATION),
         "RS_SEGMENT_PYTHON": sys.executable,
     }

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("GDAL_PAM_ENABLED", "NO")  # no statistics file beside the raster
 
 from qgis.core import (
     QgsApplication,
