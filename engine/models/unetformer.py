@@ -1,6 +1,6 @@
 """UNetFormer: a UNet-like transformer for efficient segmentation of urban scene imagery.
 
-Wang, Li, Zhang, Duan, Fang, Zhang, Meng, Atkinson, "UNetFormer: A UNet-like transformer for
+Wang, Li, Zhang, Fang, Duan, Meng, Atkinson, "UNetFormer: A UNet-like transformer for
 efficient semantic segmentation of remote sensing urban scene imagery", ISPRS Journal 2022,
 arXiv:2109.08937.
 
