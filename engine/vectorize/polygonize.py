@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,11 @@ class Regions:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def with_vertices(self, kept: NDArray[np.bool_]) -> Regions:
+        """Return the regions with some of their vertices, ring ends among them."""
+        offsets = np.concatenate([[0], np.cumsum(kept)])[self.ring_offsets]
+        return replace(self, xy=self.xy[kept], kinds=self.kinds[kept], ring_offsets=offsets)
 
     def part(self, start: int, stop: int) -> Regions:
         """Return the regions from ``start`` to before ``stop``."""

@@ -15,6 +15,7 @@ from ..geo.grid import Grid, measure
 from ..geo.vector import FeatureBatch
 from .coverage import bad_arcs
 from .polygonize import PIECE_PX, Polygonizer, Regions, Simplification
+from .square import simplified, square_polygons
 from .state import SCORE_SCALE
 
 __all__ = ["FeatureBatch", "Strip", "VectorOptions", "vectorize"]
@@ -88,9 +89,10 @@ def vectorize(
     how = _simplification(grid, options)
     if how.tolerance > 0:
         how = _without_conflicts(strips, grid, class_ids, how)
+        how = replace(how, mark_only=options.square)
     for regions in _finished_regions(strips, grid, class_ids, how, check_void=False):
         for part in _parts(regions):
-            yield from _features(part, grid, options)
+            yield from _features(part, grid, options, how.tolerance)
 
 
 def _simplification(grid: Grid, options: VectorOptions) -> Simplification:
@@ -164,9 +166,14 @@ def _parts(regions: Regions) -> Iterator[Regions]:
         start = stop
 
 
-def _features(regions: Regions, grid: Grid, options: VectorOptions) -> Iterator[FeatureBatch]:
+def _features(
+    regions: Regions, grid: Grid, options: VectorOptions, tolerance_m: float
+) -> Iterator[FeatureBatch]:
     """Turn finished regions into a batch, without those that are too small."""
     polygons = map_polygons(regions, grid)
+    if options.square and tolerance_m > 0:
+        simple = map_polygons(simplified(regions), grid)
+        polygons = square_polygons(regions, polygons, simple, grid, tolerance_m)
     area_m2, perimeter_m = measure(polygons, grid.crs_wkt)
     kept = area_m2 >= options.min_area_m2
     if not kept.any():
