@@ -12,6 +12,8 @@ from .vector import read_polygons
 from .windows import Window
 
 CELLS_AT_ONCE = 4 << 20
+SLACK_PX = 1e-6
+"""Rounding errors of coordinates; far less than the half pixel from an edge to a centre."""
 
 
 class AoiMask:
@@ -100,9 +102,13 @@ def _pixel_edges(polygons: npt.NDArray[np.object_], grid: Grid) -> FloatArray:
 def _window(edges: FloatArray, grid: Grid) -> Window | None:
     if not len(edges):
         return None
-    cols, rows = edges[:, [0, 2]], edges[:, [1, 3]]
-    row0, row1 = max(0, int(np.floor(rows.min()))), min(grid.height, int(np.ceil(rows.max())))
-    col0, col1 = max(0, int(np.floor(cols.min()))), min(grid.width, int(np.ceil(cols.max())))
+    row0, row1 = _pixel_range(edges[:, [1, 3]], grid.height)
+    col0, col1 = _pixel_range(edges[:, [0, 2]], grid.width)
     if row0 >= row1 or col0 >= col1:
         return None
     return Window(row0, col0, row1 - row0, col1 - col0)
+
+
+def _pixel_range(places: FloatArray, length_px: int) -> tuple[int, int]:
+    first, end = np.floor(places.min() + SLACK_PX), np.ceil(places.max() - SLACK_PX)
+    return int(np.clip(first, 0, length_px)), int(np.clip(end, 0, length_px))

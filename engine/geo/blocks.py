@@ -58,6 +58,7 @@ class BlockRows:
         alpha = self.validity.alpha_band
         self._count = len(bands)
         self._indexes = [*bands] if alpha is None else [*bands, alpha]
+        self._mixed = len({dataset.dtypes[band - 1] for band in self._indexes}) > 1
         self._chunk: Chunk | None = None
         block_rows = max(dataset.block_shapes[band - 1][0] for band in bands)
         row_bytes = window.width * (len(self._indexes) * self.dtype.itemsize + 1)
@@ -106,7 +107,11 @@ class BlockRows:
         area = GdalWindow(self._window.col_off, row0, self._window.width, row1 - row0)
         decoded = np.empty((len(self._indexes), row1 - row0, self._window.width), self.dtype)
         try:
-            self._dataset.read(self._indexes, window=area, out=decoded)
+            if self._mixed:  # rasterio reads bands of one data type at a time
+                for index, band in enumerate(self._indexes):
+                    self._dataset.read(band, window=area, out=decoded[index])
+            else:
+                self._dataset.read(self._indexes, window=area, out=decoded)
             alpha = decoded[self._count] if self.validity.alpha_band is not None else None
             pixels = decoded[: self._count]
             valid = self.validity.valid(pixels, alpha, area)

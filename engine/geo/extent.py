@@ -20,8 +20,8 @@ SLACK_PX = 1e-4
 def extent_window(grid: Grid, extent: Sequence[float], extent_crs: str = "") -> Window:
     """Return the pixels of a grid that an extent touches.
 
-    The outline of the extent is followed with many points per side, because straight sides
-    become curves in another CRS; on a rotated grid the window holds the whole extent.
+    The extent is covered with a mesh of points, because its straight sides become curves in
+    another CRS; on a rotated grid the window holds the whole extent.
 
     Args:
         grid: The grid.
@@ -33,7 +33,7 @@ def extent_window(grid: Grid, extent: Sequence[float], extent_crs: str = "") -> 
             its CRS is unknown or cannot be related to the grid's.
     """
     _check(extent)
-    xs, ys = _outline(extent)
+    xs, ys = _mesh(extent)
     if extent_crs:
         xs, ys = _reproject(xs, ys, extent_crs, grid.crs_wkt)
     rows, cols = grid.map_to_pixel(xs, ys)
@@ -69,8 +69,8 @@ def _text(extent: Sequence[float]) -> str:
     return ", ".join(f"{value:.10g}" for value in extent)
 
 
-def _outline(extent: Sequence[float]) -> tuple[FloatArray, FloatArray]:
-    """Return points along the four sides and the two middle lines of an extent."""
+def _mesh(extent: Sequence[float]) -> tuple[FloatArray, FloatArray]:
+    """Return the corners of a mesh over an extent."""
     x_min, y_min, x_max, y_max = extent
     x = np.linspace(x_min, x_max, POINTS_PER_SIDE)
     y = np.linspace(y_min, y_max, POINTS_PER_SIDE)

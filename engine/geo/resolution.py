@@ -10,6 +10,8 @@ from .grid import Grid
 
 MAX_ENLARGEMENT = 8.0
 """A raster this many times coarser than the model's training data holds nothing to find."""
+RANGE_SLACK = 1.01
+"""Map projections stretch pixels a little; that is no reason to resample."""
 
 
 def plan_resolution(grid: Grid, resolution: Resolution) -> tuple[tuple[int, int] | None, str]:
@@ -38,7 +40,8 @@ def plan_resolution(grid: Grid, resolution: Resolution) -> tuple[tuple[int, int]
     height_m, width_m = grid.pixel_size_m
     found = _metres(grid.gsd_m)
     usable = f"{_metres(resolution.min)} to {_metres(resolution.max)}"
-    if all(resolution.min <= side <= resolution.max for side in (height_m, width_m)):
+    low, high = resolution.min / RANGE_SLACK, resolution.max * RANGE_SLACK
+    if all(low <= side <= high for side in (height_m, width_m)):
         return None, ""
     if max(height_m, width_m) > MAX_ENLARGEMENT * resolution.nominal:
         raise RasterError(
