@@ -166,7 +166,9 @@ class RunPanel(QFrame):
         return " · ".join(parts)
 
     def add_log(self, level: str, text: str) -> None:
-        """Append a line to the log."""
+        """Append a line to the log; before the first stage it is shown as the state, too."""
+        if self._running and not self._stage and not self._cancelling and level == "info":
+            self.set_status(text.strip())
         marks = {"warning": tr("Warning: "), "error": tr("Error: ")}
         self.log.appendPlainText(marks.get(level, "") + text.rstrip())
 

@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "resources" / "samples" / "banepa.tif"
 MODEL = ROOT / "resources" / "zoo" / "buildings_mobilenetv2" / "weights.safetensors"
 ENGINE_PYTHON = os.environ.get("RS_SEGMENT_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
-SESSION_LIMIT_S = 540
+PATIENCE = float(os.environ.get("RS_SEGMENT_PATIENCE", "1"))
+SESSION_LIMIT_S = 540 * PATIENCE
 MAX_SHOT_BYTES = 500_000
 
 pytestmark = [
@@ -49,6 +50,7 @@ def session(tmp_path_factory):
         "raster": str(SAMPLE),
         "python": ENGINE_PYTHON,
         "work": str(work),
+        "patience": PATIENCE,
     }
     variables = {k: v for k, v in os.environ.items() if k not in ("RS_SEGMENT_PYTHON", "DISPLAY")}
     variables.pop("QT_QPA_PLATFORM", None)
@@ -57,6 +59,7 @@ def session(tmp_path_factory):
         RS_SEGMENT_ZOO=str(folder / "zoo"),
         QGIS_CUSTOM_CONFIG_PATH=str(profiles),
         LIBGL_ALWAYS_SOFTWARE="1",
+        GDAL_PAM_ENABLED="NO",
         XDG_RUNTIME_DIR=str(make_private(folder / "runtime")),
     )
     script = Path(__file__).with_name("dock_session.py")
