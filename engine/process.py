@@ -26,6 +26,7 @@ def claim_stdout() -> TextIO:
     Reassigning ``sys.stdout`` would not be enough: C libraries print to descriptor 1.
     Call it before heavy imports, and once per process.
     """
+    _ensure_open(0, os.O_RDONLY)
     if not _ensure_open(2, os.O_WRONLY):
         sys.stderr = os.fdopen(2, "w", closefd=False)
     _ensure_open(1, os.O_WRONLY)
@@ -37,9 +38,9 @@ def claim_stdout() -> TextIO:
 def claim_stdin() -> BinaryIO:
     """Return a binary stream on the process's stdin and point descriptor 0 at nothing.
 
-    Child processes and libraries then cannot swallow lines that belong to the protocol.
+    Child processes and libraries then cannot swallow lines that belong to the protocol. Call it
+    after ``claim_stdout``, which opens closed descriptors.
     """
-    _ensure_open(0, os.O_RDONLY)
     private = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

@@ -109,6 +109,7 @@ def differences(manifest: dict[str, Any], job: SegmentJob) -> list[str]:
     except EngineError:
         return found
     sha256 = card.weights.sha256 if card is not None and card.weights is not None else ""
-    if manifest.get("model_sha256", sha256) != sha256:
+    earlier = str(manifest.get("model_sha256", sha256))
+    if earlier.rpartition(":")[2] != sha256.rpartition(":")[2]:
         found.append(f"the weights of {job.model} are not those of the earlier run")
     return found

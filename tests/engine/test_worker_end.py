@@ -198,3 +198,16 @@ def test_a_client_that_closed_its_end_of_stdout_is_a_lost_client() -> None:
         process.stdin.flush()
     assert process.wait(timeout=10) == 0
     process.stdin.close()
+
+
+@posix
+@pytest.mark.parametrize(
+    ("redirect", "lines"), [("<&-", 1), ("2>&-", 1), (">&-", 0), ("<&- 2>&-", 1), ("<&- >&-", 0)]
+)
+def test_closed_streams_are_no_reason_to_fail(redirect: str, lines: int) -> None:
+    command = f"exec {sys.executable} -u -m {TRIAL[1]} {redirect}"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=ROOT, input=b"", capture_output=True, timeout=20, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == lines
