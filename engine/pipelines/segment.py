@@ -89,7 +89,7 @@ def _predict(run: _Run) -> TileCounts:
     )
     if total == 0:
         return counts
-    if total < plan.tiles:
+    if any(first_rows):
         run.report(Log(f"continuing an interrupted run, {total} of {plan.tiles} tiles to go"))
     run.report(Progress("predict", 0, total, "tiles"))
     predictor = SemanticPredictor(

@@ -157,12 +157,12 @@ def test_extent_and_polygons_limit_the_result(model: Path, tmp_path: Path) -> No
     triangle = (
         '{"type":"FeatureCollection","crs":{"type":"name","properties":{"name":"EPSG:32633"}},'
         '"features":[{"type":"Feature","properties":{},"geometry":{"type":"Polygon",'
-        '"coordinates":[[[500000,5000000],[500101,5000000],[500000,4999949.5],[500000,5000000]]]}}]}'
+        '"coordinates":[[[500000,5000000],[500099,5000000],[500000,4999950.5],[500000,5000000]]]}}]}'
     )
     (tmp_path / "aoi.geojson").write_text(triangle)
     _, found, _ = segment(model, tmp_path / "in.tif", tmp_path, aoi=str(tmp_path / "aoi.geojson"))
     assert found.shape == (50, 50)
     rows, columns = np.mgrid[0:50, 0:50]
-    inside = (columns + 0.5) * 2 / 101 + (rows + 0.5) / 50.5 < 1
+    inside = (columns + 0.5) * 2 / 99 + (rows + 0.5) / 49.5 < 1
     assert np.array_equal(found == 1, inside)
     assert np.all(found[~inside] == 255)

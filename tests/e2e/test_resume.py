@@ -21,6 +21,8 @@ from tests.factories_models import write_identity_model
 
 ROOT = Path(__file__).resolve().parents[2]
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -97,7 +99,7 @@ def test_killed_run_resumes_to_the_same_bytes(
         command(scene, torn), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     run_folder = torn.parent / ".out.gpkg.run"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while strips_done(run_folder) < strips and time.monotonic() < deadline:
         time.sleep(0.002)
     os.kill(child.pid, signal.SIGKILL)
