@@ -1,0 +1,1139 @@
+<?xml version="1.0" encoding="utf-8"?>
+<!DOCTYPE TS>
+<TS version="2.1" sourcelanguage="en">
+  <context>
+    <name>RsSegment</name>
+    <message>
+      <source>'{name}' is a web layer without a size of its own.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>1 band</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>1 polygon in {time}.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>A run is already under way.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Add a raster file to the project</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Add a raster layer to the map, or open a file.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Also tested</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Also write a GeoTIFF of class numbers</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Also write a GeoTIFF of scores</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Area</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Area at least</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Area of interest</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Automatic</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Average over flips</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Average over flips (4 × slower)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Bands</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Bands ({numbers})</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Bands, in the order of the model</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Batch</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Box drawn on the map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Box is set. Press to draw another one.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Cancel</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Cancelled after {time}. No layer was added.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Cancelled.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Cancelling…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Check and use</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Check the free space of the folder for temporary files.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Check the network and the free space for temporary files.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Check the network and the proxy in the QGIS options, then try again.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Check the permissions of your QGIS profile folder.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Checking the environment</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Checking… (loading the packages takes a moment)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose a Python program</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose a model or a model folder.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose a model that can be used.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose a raster band for each band of the model.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose a raster layer.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose a smaller extent, or a file instead of a web layer.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose an extent inside the raster, and check the CRS of both.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose an extent or an area of interest.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose another extent.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose another interpreter, or create one.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose another layer, or select polygons in it.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose another name, or remove the layer from the project first.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose the polygon layer of the area.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose the python program of an environment that has the engine's packages, for example one your administrator made.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Class raster</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Continue an interrupted run</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Continue the run that was interrupted</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Copy</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Copy this run as a qgis_process command</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Create</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Create it for me</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Current map view</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Details</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Device</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Downloading packages</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Downloading packages ({n}): {name}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Downloads about {size} GB of Python packages (PyTorch, GDAL and others) from the Python package index; unpacked they take about twice that, in the folder below. It takes 5 to 20 minutes. Nothing of QGIS or of the system is changed; delete the folder to undo it.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Drag a box on the map.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Draw the box on the map first.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Drawing polygons</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Each tile is also predicted mirrored; a bit more accurate</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>End its name in {ending}.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Engine</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Error: </source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Extent</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Finds classes or objects in an orthophoto or satellite image with a trained model and writes them as polygons to a GeoPackage: class, score, area in square metres and perimeter in metres for each, with a style and the record of the run.
+
+Rasters of any size are read tile by tile; tile seams do not show in the result. Choose a model whose ground resolution fits the raster; a raster outside the model's range is resampled with a warning.
+
+The network runs in a process of its own, which needs an engine environment: see the RS Segment panel.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Folder</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Folder with card.json and weights.safetensors, used instead of the model above.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Four passes over each tile (test-time augmentation): slower, a little better.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Free some space, or use an interpreter elsewhere.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>GeoPackage for the polygons; empty makes a temporary layer</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>GeoPackage with one polygon layer, its style and the record of the run.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>GeoTIFF with the class id of each pixel; 255 where there is no data.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>GeoTIFF with the score of each pixel's class.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Go on where a cancelled or killed run with the same output stopped.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Graphics card {number}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Id of a model in the model list, or the path of a model folder.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Id of the run</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>If memory was short, set a smaller TILE, BATCH or MAX_MEMORY. If the engine does not start at all, check its environment in the RS Segment panel.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Install one (Debian, Ubuntu: python3-venv; Windows, macOS: python.org), or choose an interpreter that has the packages.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Install the packages there, choose another interpreter, or create one.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Install the plugin again.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Installing packages</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Licence ({part})</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Licence of the code</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Licence of the data</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Licence of the weights</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Loading the model</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Look again</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Look for models again</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Looking for a Python</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Make the outlines of buildings right-angled.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Making the environment</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Memory limit</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Memory limit (MiB)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Minimum area (m²)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Minimum score</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Model</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Model folder</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Models run in a Python environment of their own, apart from QGIS, so that they can never break it. It is made once and serves all your projects.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>NVIDIA graphics card (CUDA)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Neighbouring tiles share this margin and are blended</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Network</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>No engine yet.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>No model is chosen.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Not checked yet.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Nothing was found in {time}. Check pixel size and bands, lower the score, or try another area.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Number format of the network</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Number format of the network; auto takes the fastest sound one.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Number of polygons</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>One raster band is used for two bands of the model.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>One step before the first run</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Only ground inside these polygons is segmented</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Open a raster</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Open the folder of your own models</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Options</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Outlines may move by this distance; neighbours keep their common border</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Output</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Overlap</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Overlap (px)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Overlap of neighbouring tiles. Empty or -1: the model's.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Part of the raster to segment. Empty: the whole raster.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Pixel size</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Pixel type</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Pixels or objects below this score (0 to 1) are dropped</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Polygons</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Polygons of a layer</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Polygons outside of which nothing is segmented; selected features only, if set.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Precision</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Press, then drag a box on the map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Processor (CPU)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Python {version}, torch {torch}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>RS Segment</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>RS Segment has no engine yet. Open the RS Segment panel (Raster menu) to set one up, or set the environment variable RS_SEGMENT_PYTHON to a Python that has the packages of resources/engine_requirements.txt.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Raster</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Raster bands for the model's bands. Empty: found by the model's card.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Raster to segment. Web layers (XYZ, WMS) need an extent or an area of interest.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Run</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Save class raster as</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Save polygons as</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Save score raster as</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Saving the web layer</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Score at least</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Score from 0 to 1 that a pixel or object must reach. Empty or -1: the model's.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Score raster</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Seconds</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Segment</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Segment raster</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Segment rasters with trained networks</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Segment the raster (Ctrl+Return)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Segmentation</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Segmentation failed</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Segmentation finished</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Segmenting</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Select one or more polygons, or untick Selected features only.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Selected features only</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Selected features only ({count})</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Show or hide the log</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Side of the square pieces the model sees</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Side of the tiles that the network sees. Empty or 0: the model's.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Simplify</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Simplify (m)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Smaller polygons are dropped</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Smaller polygons are left out. Square metres, whatever the CRS.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Split</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Square corners</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Square corners (buildings)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Starting the engine…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Starting…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Stop this run</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Stopping after the current step. No layer will be added.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Tested</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The CRS of the layer ({layer}) differs from its file's ({file}), which is used.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The Python environment that runs the models</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The RS Segment tools are not registered. Restart QGIS.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The area lies outside the raster.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The command is on the clipboard.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The engine is not set up yet: see the Engine tab.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The engine is ready.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The engine is still working.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The engine needs Python 3.10 or newer.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The engine was stopped.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The environment cannot be made</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The extent does not touch the raster.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The extent has no area.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The extent has {n} million pixels at {gsd} m; {limit} are allowed.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The folder {folder} does not exist.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The image to segment; follows the layer chosen in the map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The layer '{name}' cannot be read.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The layer '{name}' cannot be saved (code {code}).</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The layer '{name}' has no polygons.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The model needs {need} bands ({names}), the raster has {have}. Choose another raster, or use one band several times under Bands.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The model that finds the objects</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The overlap ({overlap} px) must be smaller than the tile ({tile} px).</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The overlap of {overlap} px is not smaller than the tile of {tile} px.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The packages are installed but do not load</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The packages cannot be installed</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The part of the raster that is segmented</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The pixels are {have}, the model was trained on {want}: values may be scaled differently, check the result.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The raster band that the model sees as {name}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The raster has no band {band}, only 1 to {count}.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The raster has no coordinate system: pixel size and areas are not in metres. Set the layer's CRS first for true sizes.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The run cannot start</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The run ended without a result.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>There are no further details.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>There is no Python 3.10 or newer with venv and ensurepip.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>There is no model yet. Put a model folder into the model directory.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>This Python works.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>This QGIS cannot write this run as a command (needs QGIS 3.24).</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>This is a large run: try a small box first.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>This layer cannot be read: its file is missing or broken.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>This layer comes from a service: the chosen area is downloaded first.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>This model cannot be used: {problem}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Tile</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Tile (px)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Tiles per batch</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Tiles per step; smaller needs less memory</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Tiles that are computed together. Empty or 0: automatic.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Tiles that are done already are not computed again</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Tolerance for fewer vertices; neighbours keep their shared edges. 0: off.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Training data</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Turn a raster into polygons</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Turn building outlines into right angles where they fit</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Turns a raster into polygons with a trained network.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Upper bound for the buffers of the run</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Upper bound for the buffers of the run. Empty or 0: automatic.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Use an existing Python</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Using {python}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Warning: </source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Warnings: {count}, see the log.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Where the model runs; automatic takes the graphics card if any</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Where the network runs; auto takes a GPU if there is one.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Whole layer</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Writing rasters</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Yes, download and install this</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>automatic</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>choose a polygon layer…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>choose…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>classes per pixel</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>exact (fp32)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>fast (bf16)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>keep all</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>less</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>model's</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>more</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>no answer</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>none</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>off</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>polygons</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>rows</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>shipped</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>single objects</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>temporary layer</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>the plugin is closing</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>tiles</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>user</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{count} bands</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{count} polygons in {time}.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{gb:.1f} GB are free in {folder}, {need} GB are needed</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{gsd} per pixel fits the model.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{gsd} per pixel is coarser than the model knows ({low} to {high}). The raster is resampled to {nominal}, but small objects may be missing.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{gsd} per pixel is finer than the model knows ({low} to {high}). The raster is resampled to {nominal} while it is read.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{gsd} per pixel is too coarse for this model ({low} to {high}). Choose sharper imagery, or a model for this resolution.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{id} (broken)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{low} to {high}, best {best}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{mpx} megapixels in 1 tile.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{mpx} megapixels in {tiles} tiles.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{name} '{path}' is not a {kind}.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{n} bands are chosen, the model needs {m}: {names}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{path} cannot be written: {reason}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{path} is missing</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{path} is not a raster that QGIS can read.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{path} is shown by the layer '{layer}'.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{python} does not exist</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{python} has no {packages}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{python} is Python {version}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{python} is not a usable Python: {reason}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{stage}: {done} of {total} {unit}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{tile} px, overlap {overlap} px</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{time} left</source>
+      <translation type="unfinished" />
+    </message>
+  </context>
+</TS>
