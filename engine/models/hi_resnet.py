@@ -1,6 +1,6 @@
 """Hi-ResNet: edge detail enhancement for high-resolution remote sensing segmentation.
 
-Chen, Fang, Yu, Zhong, Zhang, Li, "Hi-ResNet: Edge detail enhancement for high-resolution remote
+Chen, Fang, Zhong, Yu, Zhang, Li, "Hi-ResNet: Edge detail enhancement for high-resolution remote
 sensing segmentation", IEEE JSTARS 2024, arXiv:2305.12691.
 
 Implemented: funnel module, multi-branch module with information-aggregation (IA) blocks and

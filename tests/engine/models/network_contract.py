@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import pytest
@@ -39,6 +40,7 @@ class NetworkContract:
     name: str
     options: ClassVar[dict[str, Any]] = {}
     bands = 4
+    traceable = True
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -96,6 +98,17 @@ class NetworkContract:
         other.eval()
         with torch.no_grad():
             assert torch.equal(network(images), other(images))
+
+    @pytest.mark.slow
+    def test_traced_network_gives_the_same(self, network: nn.Module) -> None:
+        if not self.traceable:
+            pytest.skip("what it computes depends on what it sees")
+        network.eval()
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the size of the example becomes part of the trace
+            traced = torch.jit.trace(network, torch.randn(1, self.bands, 32, 64), check_trace=False)
+            images = torch.randn(2, self.bands, 32, 64)
+            assert torch.allclose(traced(images), network(images), rtol=1e-5, atol=1e-5)
 
 
 @torch.no_grad()

@@ -33,6 +33,7 @@ SMALL_LOOK = {"patch_px": 32, "stride_px": 32, "top_n": 2}
 
 class TestC2FNet(NetworkContract):
     name = "c2fnet_w18"
+    traceable = False
     options: ClassVar = {"small_classes": [1, 2, 3], "look": SMALL_LOOK}
 
     @pytest.fixture(scope="class", autouse=True)
