@@ -14,7 +14,8 @@ from pathlib import Path
 
 from plugin_files import PLUGIN, linked_items, plugin_files
 
-SECTION = "[PythonPlugins]"
+PLUGINS_SECTION = "[PythonPlugins]"
+PLUGIN_SECTION = "[rs_segment]"
 
 
 def default_profile(qgis_major: int) -> Path:
@@ -56,27 +57,33 @@ def link_into(folder: Path) -> None:
         (folder / name).symlink_to(source, target_is_directory=source.is_dir())
 
 
-def enable(settings: Path, *, on: bool = True) -> None:
-    """Switch the plugin on or off in a settings file of QGIS; all other lines stay as they are."""
+def set_entry(settings: Path, section: str, key: str, value: str) -> None:
+    """Set one entry of a settings file of QGIS; all other lines stay as they are."""
     lines = settings.read_text(encoding="utf-8").splitlines() if settings.is_file() else []
-    entry = f"{PLUGIN}={'true' if on else 'false'}"
     settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text("\n".join(_with_entry(lines, entry)) + "\n", encoding="utf-8")
+    text = "\n".join(_with_entry(lines, section, key, value)) + "\n"
+    settings.write_text(text, encoding="utf-8")
 
 
-def _with_entry(lines: list[str], entry: str) -> list[str]:
-    key = entry.split("=", 1)[0] + "="
-    if SECTION not in lines:
+def _with_entry(lines: list[str], section: str, key: str, value: str) -> list[str]:
+    entry = f"{key}={value}"
+    if section not in lines:
         gap = [""] if lines and lines[-1] else []
-        return [*lines, *gap, SECTION, entry]
-    start = lines.index(SECTION) + 1
+        return [*lines, *gap, section, entry]
+    start = lines.index(section) + 1
     following = range(start, len(lines))
     end = next((i for i in following if lines[i].startswith("[")), len(lines))
-    section = [line for line in lines[start:end] if not line.startswith(key)]
-    while section and not section[-1]:
-        section.pop()
+    kept = [line for line in lines[start:end] if not line.startswith(f"{key}=")]
+    while kept and not kept[-1]:
+        kept.pop()
     gap = [""] if end < len(lines) else []
-    return [*lines[:start], *section, entry, *gap, *lines[end:]]
+    return [*lines[:start], *kept, entry, *gap, *lines[end:]]
+
+
+def quoted(text: str) -> str:
+    """Return a text as a value of Qt's settings format."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def settings_files(profile: Path, qgis_major: int) -> list[Path]:
@@ -91,6 +98,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile-dir", type=Path, help="profile folder (default: the user's)")
     parser.add_argument("--qgis", type=int, choices=(3, 4), default=3, help="major version of QGIS")
+    parser.add_argument("--python", type=Path, help="interpreter that the engine shall use")
     parser.add_argument("--link", action="store_true", help="link to this checkout (development)")
     parser.add_argument("--no-enable", action="store_true", help="do not switch the plugin on")
     parser.add_argument("--remove", action="store_true", help="remove the plugin from the profile")
@@ -103,7 +111,12 @@ def main() -> int:
         link_into(folder) if arguments.link else copy_into(folder)
     if not arguments.no_enable:
         for settings in settings_files(profile, arguments.qgis):
-            enable(settings, on=not arguments.remove)
+            on = "false" if arguments.remove else "true"
+            set_entry(settings, PLUGINS_SECTION, PLUGIN, on)
+    if arguments.python and not arguments.remove:
+        for settings in settings_files(profile, arguments.qgis):
+            python = quoted(str(arguments.python.absolute()))
+            set_entry(settings, PLUGIN_SECTION, "engine_python", python)
     print(f"{'removed from' if arguments.remove else 'installed in'} {folder}")
     return 0
 

@@ -19,7 +19,7 @@ from qgis.core import (
 from ..engine_api import EngineError, ModelCard, SegmentJob, find_model
 from ..layers.label_source import wkt, write_polygons
 from ..layers.raster_source import RasterSource, raster_source
-from ..layers.results import LAYER_NAMES, ResultStyler, register_results
+from ..layers.results import LAYER_NAMES, register_results
 from ..messages import tr
 from .base import EngineAlgorithm, processing_error
 from .listener import FeedbackListener, stage_texts
@@ -95,7 +95,7 @@ class SegmentAlgorithm(EngineAlgorithm):
 
     _raster: RasterSource
     _aoi: Optional[QgsProcessingFeatureSource] = None
-    _stylers: List[ResultStyler]
+    _results: Dict[str, Any]
 
     def name(self) -> str:
         """Return the id inside the provider."""
@@ -162,6 +162,7 @@ class SegmentAlgorithm(EngineAlgorithm):
         layer = self.parameterAsRasterLayer(parameters, RASTER, context)
         if layer is None or not layer.isValid():
             raise QgsProcessingException(self.invalidRasterError(parameters, RASTER))
+        self._results = {}
         self._raster = raster_source(layer)
         for warning in self._raster.warnings:
             feedback.pushWarning(warning)
@@ -191,7 +192,7 @@ class SegmentAlgorithm(EngineAlgorithm):
         if not result.outputs:
             return {}
         feedback.setProgress(100)
-        return {
+        self._results = {
             OUTPUT: f"{job.output}|layername={LAYER_NAMES[card.task]}",
             **({CLASS_RASTER: job.class_raster} if job.class_raster else {}),
             **({SCORE_RASTER: job.score_raster} if job.score_raster else {}),
@@ -199,12 +200,13 @@ class SegmentAlgorithm(EngineAlgorithm):
             SECONDS: result.seconds,
             RUN_ID: str(result.details.get("run_id", "")),
         }
+        return self._results
 
     def postProcessAlgorithm(
         self, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> Dict[str, Any]:
         """Say how the results are loaded: styled, and in a group of their own."""
-        self._stylers = register_results(context, self._raster.name)
+        register_results(context, self._results, self._raster.name)
         return {}
 
     def model_name(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Callable, Optional, Tuple
 
@@ -147,7 +148,8 @@ def _on_progress(
 ) -> None:
     if feedback.isCanceled():
         progress.cancel()
-    report(Progress("export", round(percent), 100, "%"))
+    if isfinite(percent):
+        report(Progress("export", round(percent), 100, "%"))
 
 
 def ground_size_m(
@@ -155,20 +157,21 @@ def ground_size_m(
     crs: QgsCoordinateReferenceSystem,
     transform_context: QgsCoordinateTransformContext,
 ) -> Tuple[float, float]:
-    """Return width and height of a box on the ground, through its centre, in metres."""
+    """Return width and height of a box on the ground, by the scale at its centre, in metres.
+
+    A hundredth of the box is measured, since the shortest way between the sides of a box
+    around half the globe may run along the other half.
+    """
     measure = QgsDistanceArea()
     measure.setSourceCrs(crs, transform_context)
     measure.setEllipsoid(crs.ellipsoidAcronym() or "EPSG:7030")
-    centre = extent.center()
-    west, east = (
-        QgsPointXY(extent.xMinimum(), centre.y()),
-        QgsPointXY(extent.xMaximum(), centre.y()),
-    )
-    south, north = (
-        QgsPointXY(centre.x(), extent.yMinimum()),
-        QgsPointXY(centre.x(), extent.yMaximum()),
-    )
-    return measure.measureLine(west, east), measure.measureLine(south, north)
+    centre, part = extent.center(), 1 / 100
+    dx, dy = extent.width() * part / 2, extent.height() * part / 2
+    west = QgsPointXY(centre.x() - dx, centre.y())
+    east = QgsPointXY(centre.x() + dx, centre.y())
+    south = QgsPointXY(centre.x(), centre.y() - dy)
+    north = QgsPointXY(centre.x(), centre.y() + dy)
+    return measure.measureLine(west, east) / part, measure.measureLine(south, north) / part
 
 
 def gdal_source(layer: QgsRasterLayer) -> str:

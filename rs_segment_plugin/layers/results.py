@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional
+from collections import deque
+from pathlib import Path
+from typing import Any, Deque, Dict, List, Mapping, Optional
 
 from qgis.core import (
     QgsFeedback,
@@ -75,17 +77,24 @@ class ResultStyler(QgsProcessingLayerPostProcessorInterface):
             move_to_group(project, layer, self._raster_name)
 
 
-def register_results(context: QgsProcessingContext, raster_name: str) -> List[ResultStyler]:
-    """Tell Processing how to load the results; the caller keeps the returned objects alive."""
+# Processing keeps no reference to post-processors, and drops the algorithm before it needs them.
+_STYLERS: Deque[ResultStyler] = deque(maxlen=64)
+
+
+def register_results(
+    context: QgsProcessingContext, results: Mapping[str, Any], raster_name: str
+) -> None:
+    """Tell Processing how to load the results: which layer of the file, styled and grouped."""
     details = context.layersToLoadOnCompletion()
-    stylers: List[ResultStyler] = []
-    for detail in details.values():
+    named = {str(value).split("|", 1)[0]: str(value) for value in results.values()}
+    wanted = {}
+    for source, detail in details.items():
         styler = ResultStyler(raster_name)
+        _STYLERS.append(styler)
         detail.setPostProcessor(styler)
-        stylers.append(styler)
-    if stylers:
-        context.setLayersToLoadOnCompletion(details)
-    return stylers
+        wanted[named.get(str(Path(source).absolute()), source)] = detail
+    if wanted:
+        context.setLayersToLoadOnCompletion(wanted)
 
 
 def add_results(
