@@ -62,6 +62,7 @@ def cut_labels(source: Path, target: Path, bounds: tuple[float, float, float, fl
         driver="GPKG",
         geometry_type="Polygon",
         crs=meta["crs"],
+        dataset_options={"VERSION": "1.2"},  # read without a warning by the GDAL of QGIS 3.22
     )
     return int(keep.sum())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass
 
@@ -9,8 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from .crops import IGNORE_ID, CropPlan, CropRanges, TrainingScene, crop_rng, draw_crop
 
@@ -129,9 +130,17 @@ def change_colors(image: Tensor, ranges: ColorRanges, rng: np.random.Generator) 
         x = x + torch.from_numpy(noise) * rng.uniform(0.005, 0.04)
     x = x.clamp(0, 1) * 255
     if rng.random() < ranges.jpeg_ratio:
-        coded = encode_jpeg(x.round().to(torch.uint8), quality=int(rng.integers(25, 90)))
-        x = decode_jpeg(coded, mode=ImageReadMode.RGB).float()
+        x = _through_jpeg(x, int(rng.integers(25, 90)))
     return x
+
+
+def _through_jpeg(x: Tensor, quality: int) -> Tensor:
+    """Return an RGB image in 0..255 after JPEG compression."""
+    pixels = x.round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    with Image.open(file) as image:
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
 
 
 def _color_matrix(

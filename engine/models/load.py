@@ -14,7 +14,7 @@ from ..zoo.card import ModelCard
 from ..zoo.registry import ModelEntry, verify_weights
 from .registry import INSTANCE, create_model, list_models
 
-CARD_DECIDES = frozenset({"num_classes", "in_channels", "pretrained"})
+CARD_DECIDES = frozenset({"num_classes", "in_channels", "pretrained", "encoder_weights", "weights"})
 REIMPORT_HINT = "import the model again, or get it from where it was trained"
 
 

@@ -26,12 +26,16 @@ class TrainState:
         step: Steps done.
         seconds: Time spent in steps, over all runs.
         best: Best validation value so far, -1 for none.
+        loss_sum: Sum of the losses since the last validation.
+        loss_count: Number of those losses.
         history: One record per validation: step, loss, seconds and its scores.
     """
 
     step: int = 0
     seconds: float = 0.0
     best: float = -1.0
+    loss_sum: float = 0.0
+    loss_count: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
 

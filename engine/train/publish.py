@@ -55,7 +55,7 @@ def publish_model(folder: Path, tensors: Mapping[str, Tensor], card: ModelCard) 
     path = folder / WEIGHTS_NAME
     (folder / CARD_NAME).unlink(missing_ok=True)
     write_tensors(path, half_precision(tensors), {"model_id": card.id})
-    weights = WeightsInfo(WEIGHTS_NAME, file_sha256(path), path.stat().st_size)
+    weights = WeightsInfo(WEIGHTS_NAME, f"sha256:{file_sha256(path)}", path.stat().st_size)
     card = replace(card, weights=weights)
     try:
         (folder / README_NAME).write_text(readme_text(card), encoding="utf-8")

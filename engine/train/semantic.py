@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,18 +125,17 @@ class SemanticTrainer:
         Raises:
             JobCancelled: If ``cancelled`` says so; the last checkpoint is written before.
         """
-        losses: list[float] = []
         while self.state.step < self.options.steps:
             if cancelled():
                 self.save()
                 raise JobCancelled
             begin = time.perf_counter()
-            losses.append(self._step())
+            self.state.loss_sum += self._step()
+            self.state.loss_count += 1
             self.state.seconds += time.perf_counter() - begin
             report(Progress("train", self.state.step, self.options.steps, "step"))
             if self._due(self.options.validate_every):
-                self._validate(losses)
-                losses = []
+                self._validate()
             if self._due(self.options.checkpoint_every):
                 self.save()
         return self.state
@@ -168,10 +167,13 @@ class SemanticTrainer:
         self.state.step += 1
         return float(loss.detach())
 
-    def _validate(self, losses: Iterable[float]) -> None:
-        values = list(losses)
-        record = {"step": float(self.state.step), "loss": sum(values) / max(1, len(values))}
-        record["seconds"] = self.state.seconds
+    def _validate(self) -> None:
+        record = {
+            "step": float(self.state.step),
+            "loss": self.state.loss_sum / max(1, self.state.loss_count),
+            "seconds": self.state.seconds,
+        }
+        self.state.loss_sum, self.state.loss_count = 0.0, 0
         if self.validate is not None:
             with averaged(self.network, self.average):
                 record.update(self.validate(self.network))

@@ -1,0 +1,109 @@
+"""Baselines: the contract, any size, no dead parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from engine.errors import ModelError
+from engine.models import create_model
+from engine.models.baselines import PaddedNetwork
+
+from .network_contract import NetworkContract, count_m
+
+
+class TestUnet(NetworkContract):
+    name = "unet"
+    options: ClassVar[dict[str, Any]] = {
+        "encoder": "mobilenet_v2",
+        "decoder_channels": [16, 16, 8, 8, 8],
+    }
+
+
+@pytest.mark.slow
+class TestUnetWithDice(NetworkContract):
+    name = "unet"
+    options: ClassVar[dict[str, Any]] = {"encoder": "resnet18", "dice_weight": 0.5}
+
+
+@pytest.mark.slow
+class TestPspNet(NetworkContract):
+    name = "pspnet"
+    options: ClassVar[dict[str, Any]] = {"encoder": "resnet18"}
+
+
+@pytest.mark.slow
+class TestPan(NetworkContract):
+    name = "pan"
+    options: ClassVar[dict[str, Any]] = {"encoder": "resnet18"}
+
+
+@pytest.mark.slow
+@pytest.mark.networks
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [
+        ("unetplusplus", "resnet18"),
+        ("fpn", "mobilenet_v2"),
+        ("linknet", "resnet18"),
+        ("manet", "resnet18"),
+        ("deeplabv3", "resnet18"),
+        ("deeplabv3plus", "mobilenet_v2"),
+        ("upernet", "resnet18"),
+        ("segformer", "mit_b0"),
+        ("dpt", "tu-vit_tiny_patch16_224"),
+        ("fcn_r50", ""),
+    ],
+)
+def test_logits_have_the_size_of_the_images(name: str, encoder: str) -> None:
+    options = {"encoder": encoder} if encoder else {}
+    network = create_model(name, num_classes=2, in_channels=1, **options).eval()
+    with torch.no_grad():
+        assert network(torch.randn(1, 1, 37, 61)).shape == (1, 2, 37, 61)
+
+
+# Printed by the papers' authors for 19 or 21 classes: within the size of the class layer.
+@pytest.mark.networks
+@pytest.mark.parametrize(
+    ("name", "classes", "printed_m"), [("fcn_r50", 21, 32.95), ("segformer_b1", 19, 13.7)]
+)
+def test_parameters(name: str, classes: int, printed_m: float) -> None:
+    assert count_m(name, num_classes=classes) == pytest.approx(printed_m, rel=0.01)
+
+
+def test_padding_does_not_change_a_network_that_looks_at_one_pixel() -> None:
+    inner = torch.nn.Conv2d(3, 4, 1)
+    network, images = PaddedNetwork(inner, least_px=128), torch.randn(2, 3, 37, 161)
+    with torch.no_grad():
+        assert torch.allclose(network(images), inner(images), atol=1e-6)
+
+
+def test_sides_that_fit_are_not_padded() -> None:
+    seen: list[torch.Size] = []
+
+    class Watch(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(images.shape)
+            return images
+
+    network = PaddedNetwork(Watch(), least_px=64)
+    for height, width in ((64, 96), (65, 20)):
+        assert network(torch.zeros(1, 1, height, width)).shape[-2:] == (height, width)
+    assert seen[0][-2:] == (64, 96) and seen[1][-2:] == (96, 64)
+
+
+def test_local_encoder_weights(tmp_path: Path) -> None:
+    options = {"encoder": "mobilenet_v2", "decoder_channels": [8, 8, 8, 8, 8]}
+    torch.manual_seed(0)
+    source = create_model("unet", num_classes=2, **options)
+    path = tmp_path / "encoder.safetensors"
+    save_file(source.net.encoder.state_dict(), path)
+    copy = create_model("unet", num_classes=2, pretrained=str(path), **options)
+    for name, value in source.net.encoder.state_dict().items():
+        assert torch.equal(copy.net.encoder.state_dict()[name], value)
+    with pytest.raises(ModelError, match="cannot be read"):
+        create_model("unet", num_classes=2, pretrained=str(tmp_path / "none"), **options)
