@@ -321,7 +321,7 @@ def test_a_full_disk_is_refused(model: Path, tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     if done.returncode in (1, 77):
