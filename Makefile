@@ -11,7 +11,8 @@ PROFILE_DIR ?=
 export RS_SEGMENT_PYTHON := $(CURDIR)/.venv/bin/python
 
 .PHONY: help setup demo test test-engine test-qgis test-slow lint format typecheck architecture bench \
-	install install-dev package screenshots docs clean
+	install install-dev package screenshots \
+	buildings-model docs clean
 
 help:                ## show the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -61,6 +62,10 @@ install-dev: setup   ## the same with links into this checkout
 
 package:             ## build and check dist/*.zip for the plugin site
 	python3 scripts/package_plugin.py
+
+buildings-model: setup  ## train the shipped model again (DATA=folder ENCODER=file)
+	$(PYTHON) scripts/make_buildings_model.py --data "$(DATA)" --encoder "$(ENCODER)" \
+		--work build/buildings_mobilenetv2
 
 screenshots: setup   ## pictures of the dock for the docs, from a real QGIS
 	$(SCREEN) /usr/bin/python3 scripts/make_screenshots.py

@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pipelines": (EVERYTHING, (*ARRAYS, *NETWORKS, "affine", "pyproj", "rasterio", "pyogrio")),
     "door": (("light", "door"), ("click", "tqdm")),
 }
-# Modules that may import torch although their package does not.
+# Modules that may import torch and Pillow although their package does not.
 TORCH_TOO = ("data.dataset", "data.transforms")
 
 RASTER_OPENERS = ("engine/geo/raster.py", "engine/geo/source.py", "engine/geo/writer.py")
@@ -140,7 +140,7 @@ def _import_problems(path: Path) -> Iterator[str]:
         return
     engine_parts, packages = MAY_IMPORT[own]
     if _module(path).removeprefix("engine.") in TORCH_TOO:
-        packages = (*packages, *NETWORKS)
+        packages = (*packages, *NETWORKS, "PIL")
     for item in _imports(path):
         where = f"{_name(path)}:{item.line} imports {item.module}"
         top = item.module.split(".")[0]
