@@ -68,5 +68,7 @@ def duration_text(seconds: float) -> str:
 
 def speed_text(per_second: float, unit: str) -> str:
     """Return a speed with two or three digits, for example ``3.4 tiles/s``."""
+    if per_second < 0.1:
+        return f"{per_second:.2g} {unit}/s"
     digits = 0 if per_second >= 100 else 1 if per_second >= 1 else 2
     return f"{per_second:.{digits}f} {unit}/s"

@@ -362,6 +362,9 @@ def main() -> None:
         REPORT["errors"].append(traceback.format_exc())
         shot("error", iface.mainWindow())
     write_report()
+    # A run that still works would make QGIS ask before it ends.
+    if "rs_segment_plugin" in plugins:
+        unloadPlugin("rs_segment_plugin")
     QgsProject.instance().setDirty(False)
     iface.newProject(False)
     QgsProject.instance().setDirty(False)

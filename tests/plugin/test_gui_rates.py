@@ -66,3 +66,4 @@ def test_speeds_keep_two_or_three_digits():
     assert speed_text(123.4, "rows") == "123 rows/s"
     assert speed_text(3.44, "tiles") == "3.4 tiles/s"
     assert speed_text(0.256, "Mpx") == "0.26 Mpx/s"
+    assert speed_text(0.00421, "Mpx") == "0.0042 Mpx/s"
