@@ -11,7 +11,7 @@ from .grid import FloatArray, Grid
 from .vector import read_polygons
 from .windows import Window
 
-CELLS_AT_ONCE = 4 << 20
+CELLS_AT_ONCE = 16 << 20
 SLACK_PX = 1e-6
 """Rounding errors of coordinates; far less than the half pixel from an edge to a centre."""
 
@@ -40,6 +40,8 @@ class AoiMask:
         self.grid = grid
         polygons = read_polygons(path, layer=layer, crs_wkt=grid.crs_wkt)
         self._edges = _pixel_edges(polygons, grid)
+        self._low = self._edges[:, [1, 3]].min(axis=1)
+        self._high = self._edges[:, [1, 3]].max(axis=1)
         window = _window(self._edges, grid)
         if window is None:
             raise LabelError(
@@ -55,15 +57,36 @@ class AoiMask:
         top, end = max(row0, self.window.row_off), min(row1, self.window.row_end)
         for row in range(top, end, step):
             stop = min(row + step, end)
-            inside[row - row0 : stop - row0] = self._winding(row, stop) != 0
+            inside[row - row0 : stop - row0] = self._strip(row, stop)
         return inside
 
-    def _winding(self, row0: int, row1: int) -> npt.NDArray[np.int32]:
-        """Return the winding number of each pixel centre of some rows, ``[h, W]``."""
-        low, high = self._edges[:, [1, 3]].min(axis=1), self._edges[:, [1, 3]].max(axis=1)
-        edges = self._edges[(low < row1) & (high > row0)]
+    def _strip(self, row0: int, row1: int) -> npt.NDArray[np.bool_]:
+        """Return which pixel centres of some rows are inside, ``[h, W]``."""
+        width = self.grid.width
+        row, column, turn = self._cuts(row0, row1)
+        place = (row - row0) * (width + 1) + column
+        order = np.argsort(place, kind="stable")
+        place, winding = place[order], np.cumsum(turn[order])
+        # The turns of a row add up to 0, so the sum starts anew with each row.
+        last = np.flatnonzero(np.r_[place[1:] != place[:-1], True][: len(place)])
+        place, within = place[last], winding[last] != 0
+        change = np.diff(within.astype(np.int8), prepend=np.int8(0))
+        changes = np.zeros((row1 - row0) * (width + 1), np.int8)
+        changes[place] = change
+        np.cumsum(changes, dtype=np.int8, out=changes)
+        return changes.reshape(row1 - row0, width + 1)[:, :width].view(np.bool_)
+
+    def _cuts(
+        self, row0: int, row1: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return where edges cut the centre lines of some rows: row, column and direction.
+
+        The column is the first one whose centre is not left of the cut; the direction is 1
+        for an edge that runs down and -1 for one that runs up.
+        """
+        edges = self._edges[(self._low < row1) & (self._high > row0)]
         x0, y0, x1, y1 = edges.T
-        # An edge crosses the centre line y = row + 0.5 if low <= y < high.
+        # An edge cuts the centre line y = row + 0.5 if low <= y < high.
         first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), row0, row1).astype(np.int64)
         stop = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), row0, row1).astype(np.int64)
         counts = stop - first
@@ -71,16 +94,8 @@ class AoiMask:
         row = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - first, counts)
         slope = (row + 0.5 - y0[edge]) / (y1 - y0)[edge]
         cut = x0[edge] + slope * (x1 - x0)[edge]
-        width = self.grid.width
-        column = np.clip(np.ceil(cut - 0.5), 0, width).astype(np.int64)
-        turns = np.bincount(
-            (row - row0) * (width + 1) + column,
-            np.where(y1 > y0, 1.0, -1.0)[edge],
-            minlength=(row1 - row0) * (width + 1),
-        )
-        steps = turns.astype(np.int32).reshape(row1 - row0, width + 1)[:, :width]
-        winding: npt.NDArray[np.int32] = np.cumsum(steps, axis=1, dtype=np.int32)
-        return winding
+        column = np.clip(np.ceil(cut - 0.5), 0, self.grid.width).astype(np.int64)
+        return row, column, np.where(y1 > y0, 1, -1)[edge]
 
 
 def _pixel_edges(polygons: npt.NDArray[np.object_], grid: Grid) -> FloatArray:
