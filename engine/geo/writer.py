@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import html
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 import numpy.typing as npt
@@ -256,7 +256,7 @@ def _palette(colors: Mapping[int, str], nodata: int | None) -> dict[int, tuple[i
 def _category_xml(names: Mapping[int, str]) -> str:
     """Return GDAL's sidecar with the names of the values 0, 1, 2, ... in order."""
     lines = (
-        f"      <Category>{escape(names.get(value, ''))}</Category>"
+        f"      <Category>{html.escape(names.get(value, ''), quote=False)}</Category>"
         for value in range(max(names) + 1)
     )
     return "\n".join(
