@@ -119,9 +119,10 @@ class EnvironmentCreator(QObject):
 
     def close(self) -> None:
         """Stop and wait for the child process; for unloading the plugin."""
-        self.cancel()
-        if self._command is not None:
-            self._command.wait(2_000)
+        for command in self.findChildren(Command):
+            command.abandon()
+        if self._running:
+            self._fail(tr("Cancelled."), "")
 
     def _begin(self) -> None:
         if not self._requirements.is_file():

@@ -20,7 +20,7 @@ from ..engine_api import __version__, checkout_python
 from ..messages import no_engine, tr
 from .client import EngineClient
 from .creator import EnvironmentCreator
-from .probe import EnvironmentStatus, probe
+from .probe import Command, EnvironmentStatus, probe
 
 PYTHON_VARIABLE = "RS_SEGMENT_PYTHON"
 MARKER = "rs_segment_complete.json"
@@ -152,3 +152,5 @@ class EngineEnvironment(QObject):
         """Stop what is under way; for unloading the plugin."""
         if self._creator is not None:
             self._creator.close()
+        for command in self.findChildren(Command):
+            command.abandon()

@@ -103,9 +103,12 @@ class Command(QObject):
         """End the program now."""
         self._process.kill()
 
-    def wait(self, limit_ms: int) -> None:
-        """Wait for the end of the program; for shutting down."""
-        self._process.waitForFinished(limit_ms)
+    def abandon(self, limit_ms: int = 2_000) -> None:
+        """End the program, wait for that and tell nobody; for shutting down."""
+        self._done = None
+        if self._process.state() != QProcess.ProcessState.NotRunning:
+            self._process.kill()
+            self._process.waitForFinished(limit_ms)
 
     def _read(self) -> None:
         text = bytes(self._process.readAllStandardOutput()).decode("utf-8", "replace")

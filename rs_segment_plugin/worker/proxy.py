@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Dict
+from urllib.parse import quote
 
 from qgis.core import QgsNetworkAccessManager
 from qgis.PyQt.QtCore import QUrl
@@ -37,12 +38,7 @@ def proxy_url(proxy: QNetworkProxy) -> str:
     scheme = schemes.get(proxy.type(), "")
     if not scheme or not proxy.hostName():
         return ""
-    url = QUrl()
-    url.setScheme(scheme)
-    url.setHost(proxy.hostName())
-    if proxy.port():
-        url.setPort(proxy.port())
-    if proxy.user():
-        url.setUserName(proxy.user())
-        url.setPassword(proxy.password())
-    return bytes(url.toEncoded()).decode("ascii")
+    user, key = (quote(text, safe="") for text in (proxy.user(), proxy.password()))
+    account = f"{user}:{key}@" if user else ""
+    port = f":{proxy.port()}" if proxy.port() else ""
+    return f"{scheme}://{account}{proxy.hostName()}{port}"
