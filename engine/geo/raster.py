@@ -14,10 +14,10 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as GdalWindow
 
 from ..errors import RasterError
+from ..zoo.bands import ALPHA_NAME
 from .blocks import BUFFER_BYTES, BlockRows
 from .resample import ResampledRows
 from .source import (
-    ALPHA_NAME,
     GDAL_ERRORS,
     band_names,
     choose_dtype,

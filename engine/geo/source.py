@@ -20,11 +20,10 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from ..errors import RasterError, RasterReadError
+from ..zoo.bands import ALPHA_NAME
 from .grid import Grid
 
 CACHE_BYTES = 64 << 20
-ALPHA_NAME = "alpha"
-PALETTE_NAME = "palette"
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 _log = logging.getLogger(__name__)
 

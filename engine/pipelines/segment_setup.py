@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..errors import DiskError, JobError, ModelError, RasterError
 from ..geo.aoi import AoiMask
-from ..geo.bands import choose_bands
 from ..geo.extent import extent_window, intersect
 from ..geo.grid import Grid, crs_to_wkt
 from ..geo.raster import RasterReader
@@ -25,6 +24,7 @@ from ..geo.windows import Window
 from ..jobs import SegmentJob
 from ..predict.backend import Backend, choose_backend
 from ..predict.plan import Panel, TilePlan, plan_tiles
+from ..zoo.bands import choose_bands
 from ..zoo.card import ModelCard
 from ..zoo.registry import ModelEntry, file_sha256, find_model
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.errors import RasterError
-from engine.geo.bands import choose_bands
+from engine.zoo.bands import choose_bands
 from engine.zoo.card import BandSpec
 
 

@@ -1,15 +1,16 @@
-"""Which raster band feeds which band of a model."""
+"""Which raster band feeds which band of a model (light: the dock shows the same choice)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from typing import Dict, Optional, Sequence, Set, Tuple
 
 from ..errors import RasterError
-from ..zoo.card import BandSpec
-from .source import ALPHA_NAME, PALETTE_NAME
+from .card import BandSpec
 
-ALIASES: dict[str, tuple[str, ...]] = {
+ALPHA_NAME = "alpha"
+PALETTE_NAME = "palette"
+ALIASES: Dict[str, Tuple[str, ...]] = {
     "coastal": ("b1",),
     "blue": ("b", "b2", "blau", "bleu"),
     "green": ("g", "b3", "vert"),
@@ -28,7 +29,7 @@ def choose_bands(
     count: int,
     card_bands: Sequence[BandSpec],
     requested: Sequence[int],
-) -> tuple[tuple[int, ...], str]:
+) -> Tuple[Tuple[int, ...], str]:
     """Choose one raster band per model band.
 
     Requested bands win. Otherwise bands are found by name, if every model band has exactly
@@ -64,7 +65,7 @@ def choose_bands(
 
 def _requested(
     count: int, card_bands: Sequence[BandSpec], requested: Sequence[int]
-) -> tuple[int, ...]:
+) -> Tuple[int, ...]:
     if len(requested) != len(card_bands):
         raise RasterError(
             f"{len(requested)} bands are chosen ({_numbers(requested)}), the model needs "
@@ -105,7 +106,9 @@ def _too_few(
     return RasterError(message, "choose a raster with these bands, or a model for this imagery")
 
 
-def _by_name(band_names: Sequence[str], card_bands: Sequence[BandSpec]) -> tuple[int, ...] | None:
+def _by_name(
+    band_names: Sequence[str], card_bands: Sequence[BandSpec]
+) -> Optional[Tuple[int, ...]]:
     """Return the bands by name, None unless each model band has exactly one."""
     words = [_words(name) for name in band_names]
     chosen = []
@@ -118,7 +121,7 @@ def _by_name(band_names: Sequence[str], card_bands: Sequence[BandSpec]) -> tuple
     return tuple(chosen) if len(set(chosen)) == len(chosen) else None
 
 
-def _wanted(spec: BandSpec) -> set[str]:
+def _wanted(spec: BandSpec) -> Set[str]:
     names = {_plain(name) for name in (spec.name, *spec.names)}
     for name, aliases in ALIASES.items():
         known = {_plain(alias) for alias in (name, *aliases)}
@@ -127,7 +130,7 @@ def _wanted(spec: BandSpec) -> set[str]:
     return names
 
 
-def _words(name: str) -> set[str]:
+def _words(name: str) -> Set[str]:
     """Return the words of a band name that it may be found by, and the whole name.
 
     ``"Band 4 - Red"`` has ``red``; ``"B04 (665 nm)"`` has ``b4``; ``"red edge"`` is one word
@@ -145,7 +148,7 @@ def _plain(name: str) -> str:
 
 def _pairs(bands: Sequence[int], card_bands: Sequence[BandSpec], band_names: Sequence[str]) -> str:
     parts = []
-    for band, spec in zip(bands, card_bands, strict=True):
+    for band, spec in zip(bands, card_bands):
         name = band_names[band - 1]
         parts.append(f"{spec.name} = {band}" + (f" ({name})" if name else ""))
     return ", ".join(parts)
