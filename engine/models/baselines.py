@@ -10,6 +10,7 @@ third stage and leaves dead parameters.
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,8 @@ ARCHITECTURE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 LEAST_PX = {"pan": 128}
 PSPNET_STRIDE = 8
+# Set by the builder, or the library's catch-all that swallows misspelt names.
+NOT_OPTIONS = {"encoder_name", "encoder_weights", "in_channels", "classes", "aux_params", "kwargs"}
 
 
 def _smp(
@@ -112,6 +115,10 @@ def _smp(
 ) -> PaddedNetwork:
     loss = {key: options.pop(key) for key in ("dice_weight", "label_smoothing") if key in options}
     pretrained = options.pop("pretrained", "")
+    known = set(inspect.signature(SMP_ARCHITECTURES[architecture]).parameters) - NOT_OPTIONS
+    unknown = sorted(set(options) - known - {"encoder"})
+    if unknown:
+        raise ValueError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}")
     net = SMP_ARCHITECTURES[architecture](
         encoder_name=options.pop("encoder"),
         encoder_weights=None,

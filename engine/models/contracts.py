@@ -32,7 +32,7 @@ def masked_dice_loss(
     total = probabilities.sum(axes) + truth.sum(axes)
     present = (truth.sum(axes) > 0).to(probabilities)
     dice = (2 * shared + eps) / (total + eps)
-    return 1 - (dice * present).sum() / present.sum().clamp_min(1)
+    return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
 
 
 class SemanticNetwork(nn.Module):

@@ -26,6 +26,7 @@ def test_a_name_belongs_to_one_module() -> None:
 
 
 def test_listing_imports_no_network() -> None:
+    # In a fresh interpreter; it reports what the listing pulled in.
     code = (
         "import sys; from engine.models import list_models; assert 'unet' in list_models();"
         "assert 'segmentation_models_pytorch' not in sys.modules;"
