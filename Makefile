@@ -31,7 +31,7 @@ test-engine: architecture
 		--ignore-glob "tests/test_*.py" --durations 10
 
 architecture:        ## import table, size limits, light modules, project files
-	$(PYTHON) -m pytest -q tests/test_architecture.py tests/test_light.py tests/test_project_files.py tests/test_docs.py
+	$(PYTHON) -m pytest -q tests/test_architecture.py tests/test_light.py tests/test_project_files.py tests/test_docs.py tests/test_setup.py
 
 test-qgis:           ## the plugin in a real QGIS on a virtual screen
 	$(SCREEN) $(QGIS_TEST_PYTHON) -m pytest tests/plugin tests/e2e -q -m qgis --durations 10

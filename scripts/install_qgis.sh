@@ -7,6 +7,7 @@
 set -euo pipefail
 
 minimum=3.22
+apt_folder=/etc/apt
 codename=""
 as_root=()
 
@@ -56,7 +57,7 @@ apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@"; }
 backports_source() {
     local files=()
     shopt -s nullglob
-    files=(/etc/apt/sources.list.d/*.sources)
+    files=("$apt_folder"/sources.list.d/*.sources)
     if [ ${#files[@]} -gt 0 ]; then
         awk -v suite="$codename" '
             BEGIN { RS = ""; FS = "\n" }
@@ -76,15 +77,15 @@ backports_source() {
 backports_line() {
     local files=()
     shopt -s nullglob
-    files=(/etc/apt/sources.list /etc/apt/sources.list.d/*.list)
-    cat "${files[@]}" 2>/dev/null |
+    files=("$apt_folder"/sources.list "$apt_folder"/sources.list.d/*.list)
+    { cat "${files[@]}" 2>/dev/null || true; } |
         sed -nE "s#^deb[[:space:]]+((\[[^]]*\][[:space:]]+)?[^[:space:]]+)[[:space:]]+$codename[[:space:]].*#deb \1 $codename-backports main#p" |
         head -n 1
 }
 
 add_backports() {
     apt-cache policy | grep "n=$codename-backports" >/dev/null && return
-    local source line folder=/etc/apt/sources.list.d
+    local source line folder=$apt_folder/sources.list.d
     source=$(backports_source)
     if [ -n "$source" ]; then
         printf '%s\n' "$source" | "${as_root[@]}" tee "$folder/rs-segment-backports.sources" >/dev/null
@@ -131,4 +132,4 @@ main() {
     say "QGIS $version is there"
 }
 
-main
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then main; fi
