@@ -30,8 +30,8 @@ test-engine: architecture
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests -q -n $(PYTEST_JOBS) -m "not qgis" \
 		--ignore-glob "tests/test_*.py" --durations 10
 
-architecture:        ## import table, size limits, light modules, project files
-	$(PYTHON) -m pytest -q tests/test_architecture.py tests/test_light.py tests/test_project_files.py tests/test_docs.py tests/test_setup.py
+architecture:        ## import table, sizes, light modules, project files, docs, set-up
+	$(PYTHON) -m pytest -q tests/test_*.py
 
 test-qgis:           ## the plugin in a real QGIS on a virtual screen
 	$(SCREEN) $(QGIS_TEST_PYTHON) -m pytest tests/plugin tests/e2e -q -m qgis --durations 10
@@ -55,7 +55,8 @@ bench: setup         ## time and memory against stated bounds
 	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PYTHON) "$$file"; done
 
 install: setup       ## put the plugin into your QGIS profile (PROFILE_DIR=... for another one)
-	python3 scripts/install_plugin.py $(if $(PROFILE_DIR),--profile-dir "$(PROFILE_DIR)")
+	python3 scripts/install_plugin.py --python "$(RS_SEGMENT_PYTHON)" \
+		$(if $(PROFILE_DIR),--profile-dir "$(PROFILE_DIR)")
 
 install-dev: setup   ## the same with links into this checkout
 	python3 scripts/install_plugin.py --link $(if $(PROFILE_DIR),--profile-dir "$(PROFILE_DIR)")
