@@ -9,11 +9,16 @@ so this module chooses a folder of the user before any kernel is defined:
   ``LOCALAPPDATA`` on Windows, ``~/Library/Caches`` on macOS);
 * else, when that cannot be written, a new temporary folder: then every process compiles anew.
 
-All kernels of the engine are defined with :func:`kernel`.
+Numba looks only at the file of the outermost kernel to see whether its machine code is out of
+date, so the code lies in a folder that is named after the contents of all files here.
+
+Functions that Python calls are defined with :func:`kernel`, those that only kernels call with
+:func:`inner`, which compiles faster.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sys
@@ -38,7 +43,7 @@ def cache_folder() -> Path:
         base = Path.home() / "Library" / "Caches"
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "rs-segment" / "numba"
+    folder = base / "rs-segment" / "numba" / _sources_digest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -48,12 +53,27 @@ def cache_folder() -> Path:
         return Path(tempfile.mkdtemp(prefix="rs-segment-numba-"))
 
 
+def _sources_digest() -> str:
+    """Return a short hash of the sources of this package."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 _config: Any = numba_config  # its settings are made at run time
 if not _config.CACHE_DIR:
     _config.CACHE_DIR = str(cache_folder())
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function to machine code at its first call; it runs without the GIL."""
-    compiled: Any = numba.njit(cache=True, nogil=True)(function)
+    """Compile a function for calls from Python; it runs without the GIL and is kept."""
+    compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return cast(Function, compiled)
+
+
+def inner(function: Function) -> Function:
+    """Compile a function that is called by kernels only, as a part of them."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+    compiled: Any = numba.njit(**options)(function)
     return cast(Function, compiled)

@@ -17,14 +17,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import inner
 from .regions import find
 from .rings import close_ring
 from .state import CORNER, JUNCTION, NONE, PINCH, State
 from .vertices import new_vertex
 
 
-@kernel
+@inner
 def thread(state: State, tail: int, head: int, vertex: int, region: int) -> tuple[int, int]:
     """Lead one chain through a corner.
 
@@ -64,7 +64,7 @@ def thread(state: State, tail: int, head: int, vertex: int, region: int) -> tupl
     return NONE, NONE
 
 
-@kernel
+@inner
 def corner_kind(state: State, x: int, y: int, labels: tuple[int, int, int, int]) -> int:
     """Return the kind of a corner, ``NONE`` where an outline can only run straight or turn."""
     a, b, c, d = labels
@@ -78,7 +78,7 @@ def corner_kind(state: State, x: int, y: int, labels: tuple[int, int, int, int])
     return NONE
 
 
-@kernel
+@inner
 def trace_line(state: State, above: NDArray[Any], here: NDArray[Any], y: int) -> None:
     """Extend all outlines by the corners of the line above row ``y``."""
     width = state.counts[0].width
@@ -101,13 +101,13 @@ def trace_line(state: State, above: NDArray[Any], here: NDArray[Any], y: int) ->
             x,
             y,
             (a.label, b.label, c.label, d.label),
-            (a.region, b.region, c.region, d.region),
+            (int(a.region), int(b.region), int(c.region), int(d.region)),
             upper_tail,
             lower_head,
         )
 
 
-@kernel
+@inner
 def corner_vertices(
     state: State, x: int, y: int, labels: tuple[int, int, int, int]
 ) -> tuple[int, int, int, int]:
@@ -137,7 +137,7 @@ def corner_vertices(
     return va, vb, vc, vd
 
 
-@kernel
+@inner
 def visit_corner(
     state: State,
     x: int,
@@ -151,7 +151,7 @@ def visit_corner(
     a, b, c, d = labels
     north, south, west, east = a != b, c != d, a != c, b != d
     va, vb, vc, vd = corner_vertices(state, x, y, labels)
-    north_head, north_tail = state.rising[x], state.sinking[x]
+    north_head, north_tail = int(state.rising[x]), int(state.sinking[x])
     south_head = south_tail = east_tail = east_head = NONE
     if west and a >= 0:  # arrives from the west, along the bottom of a
         departing = north_head if north else NONE

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .jit import kernel
 from .outline import trace_line
 from .regions import encode_row, find, join_regions
-from .state import CHECKED_VOID, NONE, OUTSIDE, VOID, State, grown, new_state, vertices_per_row
+from .state import CHECKED_VOID, NONE, OUTSIDE, VOID, State, grown, new_state
 from .vertices import free_vertex
 
 PIECE_PX = 1 << 22
@@ -204,7 +204,7 @@ def trace_rows(
 ) -> int:
     """Take in rows until there may be no room for one more; return how many."""
     counts = state.counts[0]
-    need = vertices_per_row(counts.width)
+    need = 4 * (counts.width + 1)
     for i in range(len(labels)):
         if len(state.vertices) - counts.open_vertices < need:
             return i
@@ -254,7 +254,7 @@ def collect_rings(
                 following = vertex.next
                 free_vertex(state, node)
                 node = following
-            xy[i], kinds[i] = xy[begin], 0
+            xy[i, 0], xy[i, 1], kinds[i] = xy[begin, 0], xy[begin, 1], 0
             i += 1
             ring_index += 1
             ring_offsets[ring_index] = i
@@ -297,14 +297,13 @@ def compact_regions(state: State, new_index: NDArray[np.int32]) -> None:
     """
     counts = state.counts[0]
     runs = state.runs[counts.row % 2]
-    live = np.zeros(len(new_index), np.bool_)
     for k in range(counts.runs_above):
         if runs[k].region != NONE:
             runs[k].region = find(state.regions, runs[k].region)
-            live[runs[k].region] = True
+            new_index[runs[k].region] = 0
     count = 0
     for index in range(len(new_index)):
-        if live[index]:
+        if new_index[index] != NONE:
             state.regions[count] = state.regions[index]
             state.regions[count].parent = count
             new_index[index] = count

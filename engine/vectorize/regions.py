@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import inner
 from .state import NONE, OUTSIDE, UNSCORED, State
 
 
-@kernel
+@inner
 def encode_row(labels: NDArray[np.uint8], class_of: NDArray[np.int32], runs: NDArray[Any]) -> int:
     """Write the runs of one row, with a run of ``OUTSIDE`` at both ends.
 
@@ -41,7 +41,7 @@ def encode_row(labels: NDArray[np.uint8], class_of: NDArray[np.int32], runs: NDA
     return count + 1
 
 
-@kernel
+@inner
 def find(regions: NDArray[Any], region: int) -> int:
     """Return the root of a region and halve the way to it."""
     while regions[region].parent != region:
@@ -50,7 +50,7 @@ def find(regions: NDArray[Any], region: int) -> int:
     return region
 
 
-@kernel
+@inner
 def unite(state: State, left: int, right: int) -> int:
     """Join two roots; the left one stays the root and its rings stay in front."""
     a, b = state.regions[left], state.regions[right]
@@ -70,7 +70,7 @@ def unite(state: State, left: int, right: int) -> int:
     return left
 
 
-@kernel
+@inner
 def new_region(state: State, label: int) -> int:
     """Return a new region without pixels."""
     counts = state.counts[0]
@@ -85,7 +85,7 @@ def new_region(state: State, label: int) -> int:
     return int(index)
 
 
-@kernel
+@inner
 def add_pixels(region: Any, scores: NDArray[np.uint8]) -> None:
     """Add the pixels of a run to the sums of its region."""
     total, scored = 0, 0
@@ -98,7 +98,7 @@ def add_pixels(region: Any, scores: NDArray[np.uint8]) -> None:
     region.score_sum += total
 
 
-@kernel
+@inner
 def join_regions(
     state: State, above: NDArray[Any], here: NDArray[Any], count: int, scores: NDArray[np.uint8]
 ) -> None:

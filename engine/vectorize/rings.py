@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import inner
 from .simplify import simplify_ring
 from .state import KIND_MASK, NONE, PINCH, State
 from .vertices import measure_ring
@@ -20,7 +20,7 @@ from .vertices import measure_ring
 _STAMP = -2
 
 
-@kernel
+@inner
 def close_ring(state: State, first: int, region: int) -> None:
     """Take in a closed outline: cut it at its pinches and hand it to its region.
 
@@ -37,13 +37,13 @@ def close_ring(state: State, first: int, region: int) -> None:
         starts = split_ring(vertices, first, pinches)
         for start in starts:
             if vertices[start].mate < NONE:  # not part of a ring that is stored already
-                unstamp(vertices, start)
-                store_ring(state, start, region)
+                unstamp(vertices, int(start))
+                store_ring(state, int(start), region)
     if area > 0:
         finish_region(state, region)
 
 
-@kernel
+@inner
 def split_ring(vertices: NDArray[Any], first: int, pinches: int) -> NDArray[np.int32]:
     """Cut a ring where it passes the same corner twice, by exchanging the two ways on.
 
@@ -77,7 +77,7 @@ def split_ring(vertices: NDArray[Any], first: int, pinches: int) -> NDArray[np.i
     return starts
 
 
-@kernel
+@inner
 def unstamp(vertices: NDArray[Any], first: int) -> None:
     """Mark the vertices of a ring as stored."""
     node = first
@@ -86,7 +86,7 @@ def unstamp(vertices: NDArray[Any], first: int) -> None:
         node = vertices[node].next
 
 
-@kernel
+@inner
 def store_ring(state: State, first: int, region: int) -> None:
     """Add a simple ring to its region, shells in front, simplified if that is wanted."""
     vertices, owner = state.vertices, state.regions[region]
@@ -107,7 +107,7 @@ def store_ring(state: State, first: int, region: int) -> None:
         owner.last_ring = first
 
 
-@kernel
+@inner
 def finish_region(state: State, region: int) -> None:
     """Append a region to the list of those that can be collected."""
     counts = state.counts[0]

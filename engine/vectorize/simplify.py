@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import inner
 from .state import (
     ARC_BACKWARDS,
     ARC_DIRECTION_SHIFT,
@@ -34,7 +34,7 @@ from .vertices import free_vertex
 _STACK = 64
 
 
-@kernel
+@inner
 def step_direction(dx: float, dy: float) -> int:
     """Return 0, 1, 2, 3 for a step to the east, south, west, north."""
     if dy == 0:
@@ -42,13 +42,13 @@ def step_direction(dx: float, dy: float) -> int:
     return 1 if dy > 0 else 3
 
 
-@kernel
+@inner
 def arc_key(x: int, y: int, direction: int, width: int) -> int:
     """Return the number of the half-edge that leaves a corner in a direction."""
     return int((np.int64(y) * (width + 1) + x) * 4 + direction)
 
 
-@kernel
+@inner
 def is_pinned(pinned: NDArray[np.int64], key: int) -> bool:
     """Return whether a sorted array holds a key."""
     low, high = 0, len(pinned)
@@ -61,7 +61,7 @@ def is_pinned(pinned: NDArray[np.int64], key: int) -> bool:
     return low < len(pinned) and pinned[low] == key
 
 
-@kernel
+@inner
 def simplify_ring(state: State, first: int, count: int, shell: bool) -> tuple[int, int]:
     """Remove vertices of a closed ring and mark where its arcs start.
 
@@ -106,7 +106,7 @@ def simplify_ring(state: State, first: int, count: int, shell: bool) -> tuple[in
     return start, relink(state, nodes, keep)
 
 
-@kernel
+@inner
 def isolated_anchor(state: State, first: int, count: int, shell: bool) -> int:
     """Return the vertex of a ring without junctions that is farthest from its top left one."""
     vertices, counts = state.vertices, state.counts[0]
@@ -129,7 +129,7 @@ def isolated_anchor(state: State, first: int, count: int, shell: bool) -> int:
     return int(farthest)
 
 
-@kernel
+@inner
 def simplify_arc(
     state: State,
     nodes: NDArray[np.int32],
@@ -163,14 +163,15 @@ def simplify_arc(
     if backwards:
         start.kind |= ARC_BACKWARDS
     if is_pinned(state.pinned, key):
-        keep[:] = True
+        for i in range(last):
+            keep[i] = True
     elif closed:
         keep_closed(xs, ys, keep, backwards, tolerance2)
     else:
         keep_far(xs, ys, keep, 0, last, backwards, tolerance2)
 
 
-@kernel
+@inner
 def farthest_from_segment(
     xs: NDArray[np.float64], ys: NDArray[np.float64], low: int, high: int, backwards: bool
 ) -> tuple[int, float]:
@@ -200,7 +201,7 @@ def farthest_from_segment(
     return index, best
 
 
-@kernel
+@inner
 def keep_far(
     xs: NDArray[np.float64],
     ys: NDArray[np.float64],
@@ -233,7 +234,7 @@ def keep_far(
             low, high = stack[depth, 0], stack[depth, 1]
 
 
-@kernel
+@inner
 def keep_closed(
     xs: NDArray[np.float64],
     ys: NDArray[np.float64],
@@ -251,14 +252,17 @@ def keep_closed(
     keep[far] = True
     keep_far(xs, ys, keep, 0, far, backwards, tolerance2)
     keep_far(xs, ys, keep, far, last, backwards, tolerance2)
-    if np.sum(keep[:last]) < 3:
-        for low, high in ((0, far), (far, last)):
-            index, distance = farthest_from_segment(xs, ys, low, high, backwards)
-            if distance > 0:
-                keep[index] = True
+    kept = 0
+    for i in range(last):
+        kept += int(keep[i])
+    if kept < 3:
+        index, distance = farthest_from_segment(xs, ys, 0, far, backwards)
+        keep[index] = keep[index] or distance > 0
+        index, distance = farthest_from_segment(xs, ys, far, last, backwards)
+        keep[index] = keep[index] or distance > 0
 
 
-@kernel
+@inner
 def relink(state: State, nodes: NDArray[np.int32], keep: NDArray[np.bool_]) -> int:
     """Close the ring over the vertices that stay, free the others, return how many stay."""
     kept, before = 0, nodes[0]

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
-
 NONE = -1
 OUTSIDE = -1
 """Label of everything beyond the raster."""
@@ -142,17 +140,14 @@ def new_state(height: int, width: int, *, pinned: NDArray[np.int64] | None = Non
     )
 
 
-@kernel
-def vertices_per_row(width: int) -> int:
-    """Return the most vertices that one row can add: four regions at every corner."""
-    return 4 * (width + 1)
-
-
 def grown(state: State) -> State:
-    """Return the state with room for at least one more row in each pool."""
+    """Return the state with room for one more row in each pool.
+
+    A row can add four vertices at every corner, and a region at every pixel.
+    """
     counts, width = state.counts[0], len(state.rising) - 1
     return state._replace(
-        vertices=_roomier(state.vertices, int(counts["open_vertices"]), vertices_per_row(width)),
+        vertices=_roomier(state.vertices, int(counts["open_vertices"]), 4 * (width + 1)),
         regions=_roomier(state.regions, int(counts["regions"]), width),
     )
 

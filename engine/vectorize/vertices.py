@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import inner
 from .state import KIND_MASK, NONE, PINCH, State
 
 
-@kernel
+@inner
 def new_vertex(state: State, x: int, y: int, kind: int) -> int:
     """Return a vertex that is a chain by itself, from the freed ones if there are any."""
     counts = state.counts[0]
@@ -29,7 +29,7 @@ def new_vertex(state: State, x: int, y: int, kind: int) -> int:
     return int(index)
 
 
-@kernel
+@inner
 def free_vertex(state: State, index: int) -> None:
     """Give a vertex back to the pool."""
     counts = state.counts[0]
@@ -38,7 +38,7 @@ def free_vertex(state: State, index: int) -> None:
     counts.open_vertices -= 1
 
 
-@kernel
+@inner
 def measure_ring(vertices: NDArray[Any], first: int) -> tuple[int, int, int]:
     """Return twice the area (positive for shells), the vertices and the pinches of a ring."""
     area = np.int64(0)

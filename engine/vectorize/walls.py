@@ -24,7 +24,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from .jit import inner, kernel
 
 FloatArray = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ _EIGHTH = math.pi / 4
 _FIRST, _LAST, _AXIS = 0, 1, 2
 
 
-@kernel
+@inner
 def main_direction(points: FloatArray, kept: NDArray[np.int64], tolerance: float) -> float:
     """Return the direction of the walls of a ring, in radians modulo 90°.
 
@@ -74,7 +74,7 @@ def main_direction(points: FloatArray, kept: NDArray[np.int64], tolerance: float
     return guess + turn / total if total > 0 else guess
 
 
-@kernel
+@inner
 def path_slope(points: FloatArray, first: int, last: int, axis: float) -> float:
     """Return the slope of the least-squares line through a path, relative to an axis."""
     c, s = math.cos(axis), math.sin(axis)
@@ -100,13 +100,13 @@ def path_slope(points: FloatArray, first: int, last: int, axis: float) -> float:
     return product / square if square != 0 else 0.0
 
 
-@kernel
+@inner
 def _turned(x: float, y: float, c: float, s: float) -> tuple[float, float]:
     """Return coordinates along and across an axis."""
     return x * c + y * s, y * c - x * s
 
 
-@kernel
+@inner
 def first_walls(
     points: FloatArray, kept: NDArray[np.int64], direction: float, tolerance: float
 ) -> NDArray[np.int64]:
@@ -135,7 +135,7 @@ def first_walls(
     return walls
 
 
-@kernel
+@inner
 def wall_place(
     points: FloatArray, wall: NDArray[np.int64], direction: float
 ) -> tuple[float, float]:
@@ -163,7 +163,7 @@ def wall_place(
     return min(max(area / (t - start), low), high), length
 
 
-@kernel
+@inner
 def order_walls(
     points: FloatArray, walls: NDArray[np.int64], direction: float, tolerance: float
 ) -> NDArray[np.int64]:
@@ -198,7 +198,7 @@ def order_walls(
     return walls[:count]
 
 
-@kernel
+@inner
 def corners(points: FloatArray, walls: NDArray[np.int64], direction: float) -> FloatArray:
     """Return the intersections of neighbouring walls ``[k, 2]``, with cross walls where needed."""
     count = len(walls)
