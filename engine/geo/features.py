@@ -86,7 +86,7 @@ def record_batch(batch: FeatureBatch, spec: LayerSpec) -> pa.RecordBatch:
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return values with three decimals, small ones with six significant digits."""
+    """Return values with three decimals, or six significant digits where that is finer."""
     size = np.floor(np.log10(np.where(values > 0, values, 1.0)))
     factor = 10.0 ** np.maximum(3.0, 5.0 - size)
     return np.asarray(np.round(values * factor) / factor)
