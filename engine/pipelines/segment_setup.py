@@ -100,6 +100,7 @@ class SegmentSetup:
             "run_id": self.run_id,
             "job": self.job.identity().to_dict(),
             "engine": __version__,
+            "raster_state": _file_state(self.job.raster),
             "device": self.backend.device,
             "precision": self.backend.precision,
         }
@@ -251,6 +252,15 @@ def _check_writable(path: Path, *, overwrite: bool) -> None:
         raise DiskError(
             f"cannot write into folder {path.parent}", "choose a folder that you may write to"
         )
+
+
+def _file_state(source: str) -> list[int]:
+    """Return size and time of change of a local raster, so that an edited one is noticed."""
+    try:
+        found = Path(source).stat()
+    except (OSError, ValueError):
+        return []
+    return [found.st_size, found.st_mtime_ns]
 
 
 def _run_id(

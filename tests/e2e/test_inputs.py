@@ -11,7 +11,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
-from engine.errors import JobCancelled, RasterError
+from engine.errors import JobCancelled, JobError, RasterError
 from engine.jobs import SegmentJob
 from engine.pipelines.segment import run_segment
 from engine.protocol import Event, Log, Progress, Result
@@ -164,3 +164,25 @@ def test_cancel_leaves_no_output_and_can_be_continued(tmp_path: Path, classes: n
     assert np.array_equal(found, np.tile(classes, (6, 3)))
     assert not any("continuing" in line for line in logs), "another job must start anew"
     assert not (tmp_path / ".out.gpkg.run").exists()
+
+
+def test_interrupted_run_is_not_continued_on_an_edited_raster(
+    tmp_path: Path, classes: np.ndarray
+) -> None:
+    raster = write(tmp_path / "in.tif", classes[None])
+    write_identity_model(tmp_path / "identity4", 4)
+    fields = {
+        "raster": str(raster),
+        "model": str(tmp_path / "identity4"),
+        "output": str(tmp_path / "out.gpkg"),
+        "device": "cpu",
+        "tile_px": 32,
+        "overlap_px": 8,
+    }
+    with pytest.raises(JobCancelled):
+        run_segment(SegmentJob.from_dict(fields), lambda event: None, lambda: True)
+    classes[36, 60] += 1
+    write(raster, classes[None])
+    again = SegmentJob.from_dict({**fields, "resume": True})
+    with pytest.raises(JobError, match="another"):
+        run_segment(again, lambda event: None, lambda: False)
