@@ -156,7 +156,9 @@ class ScoreAccumulator:
         hit = total > 0
         if not hit.any():
             return
-        mean = self._sums[:, rows] / np.maximum(total, np.float32(1e-12))
+        mean = np.divide(
+            self._sums[:, rows], np.maximum(total, np.float32(1e-12)), dtype=np.float32
+        )
         label, value = rule.labels(mean)
         quantised = np.rint(np.clip(value, 0, 1) * SCORE_SCALE).astype(np.uint8)
         known = hit & (label != NODATA_LABEL)
