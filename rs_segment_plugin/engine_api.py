@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 _PLUGIN_FOLDER = Path(__file__).parent
 _PACKAGED = (_PLUGIN_FOLDER / "engine" / "__init__.py").is_file()
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or not _PACKAGED:
     from engine import __version__
-    from engine.errors import EngineError, JobError, ModelError
+    from engine.errors import EngineError, JobError, ModelError, RasterError
     from engine.jobs import SegmentJob
     from engine.protocol import (
         PROTOCOL_VERSION,
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
         encode_quit,
         encode_run,
     )
+    from engine.zoo.bands import choose_bands
     from engine.zoo.card import BandSpec, ClassInfo, ModelCard
     from engine.zoo.registry import ModelEntry, find_model, list_models, user_zoo
-elif _PACKAGED:
+else:
     from .engine import __version__
-    from .engine.errors import EngineError, JobError, ModelError
+    from .engine.errors import EngineError, JobError, ModelError, RasterError
     from .engine.jobs import SegmentJob
     from .engine.protocol import (
         PROTOCOL_VERSION,
@@ -50,28 +51,9 @@ elif _PACKAGED:
         encode_quit,
         encode_run,
     )
+    from .engine.zoo.bands import choose_bands
     from .engine.zoo.card import BandSpec, ClassInfo, ModelCard
     from .engine.zoo.registry import ModelEntry, find_model, list_models, user_zoo
-else:
-    from engine import __version__
-    from engine.errors import EngineError, JobError, ModelError
-    from engine.jobs import SegmentJob
-    from engine.protocol import (
-        PROTOCOL_VERSION,
-        Cancelled,
-        Event,
-        Failure,
-        Hello,
-        Log,
-        Progress,
-        Result,
-        decode_event,
-        encode_cancel,
-        encode_quit,
-        encode_run,
-    )
-    from engine.zoo.card import BandSpec, ClassInfo, ModelCard
-    from engine.zoo.registry import ModelEntry, find_model, list_models, user_zoo
 
 __all__ = [
     "PROTOCOL_VERSION",
@@ -88,10 +70,12 @@ __all__ = [
     "ModelEntry",
     "ModelError",
     "Progress",
+    "RasterError",
     "Result",
     "SegmentJob",
     "__version__",
     "checkout_python",
+    "choose_bands",
     "decode_event",
     "encode_cancel",
     "encode_quit",
