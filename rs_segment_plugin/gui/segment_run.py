@@ -15,7 +15,7 @@ from qgis.core import (
     QgsProject,
     QgsTask,
 )
-from qgis.PyQt.QtCore import QObject, pyqtSignal
+from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QObject, pyqtSignal
 
 from ..algorithms.segment import ALGORITHM_ID
 from ..engine_api import Cancelled, Failure, Log, Progress, Result
@@ -211,18 +211,19 @@ class SegmentRun(QObject):
             self._task.cancel()
 
     def close(self) -> None:
-        """Cancel and wait for the thread, which must not outlive what it works with."""
-        task = self._task
-        if task is None:
+        """Cancel and wait for the end: the thread must not outlive what it works with."""
+        if self._task is None:
             return
+        self.blockSignals(True)
         self.cancel()
-        task.executed.disconnect(self._executed)
         end_s = time.monotonic() + ENDING_LIMIT_S
-        # Sleeping lets the thread run; QgsTask.waitForFinished would hold the interpreter.
-        while _alive(task) and time.monotonic() < end_s:
+        # The end of a task reaches this thread as an event; sleeping lets the other one run.
+        while self._task is not None and time.monotonic() < end_s:
+            QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
             time.sleep(0.02)
-        if _alive(task):
-            _ABANDONED.append((task, *self._kept))
+        if self._task is not None:
+            _ABANDONED.append((self._task, *self._kept))
+            self._task.executed.disconnect(self._executed)
         self._task, self._kept = None, ()
 
     def _take_line(self, level: str, text: str) -> None:

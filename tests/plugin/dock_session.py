@@ -17,7 +17,7 @@ from typing import Any
 from osgeo import gdal
 from qgis.core import QgsApplication, QgsMapLayer, QgsProject, QgsRasterLayer, QgsRectangle
 from qgis.gui import QgsDockWidget, QgsScrollArea
-from qgis.PyQt.QtCore import QEventLoop, Qt, QTimer
+from qgis.PyQt.QtCore import QCoreApplication, QEvent, QEventLoop, Qt, QTimer
 from qgis.PyQt.QtGui import QGuiApplication
 from qgis.PyQt.QtWidgets import QApplication, QDialog, QPushButton
 from qgis.utils import iface, plugins, unloadPlugin
@@ -312,6 +312,8 @@ def unload(dock: Any) -> dict[str, Any]:
     unloadPlugin("rs_segment_plugin")
     seen = {"seconds": time.monotonic() - started_s, "children_before": before}
     spin(1500)
+    # What was to be deleted later waits for the outermost event loop, which main() is in.
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     return {
         **seen,
         "children_after": child_processes(),
