@@ -102,11 +102,12 @@ class RasterSource:
         )
         if feedback.isCanceled():
             return
-        if int(code) != 0 or not Path(path).is_file():
+        failed = int(getattr(code, "value", code))
+        if failed or not Path(path).is_file():
             raise QgsProcessingException(
                 with_hint(
                     tr("The layer '{name}' cannot be saved (code {code}).").format(
-                        name=self.name, code=int(code)
+                        name=self.name, code=failed
                     ),
                     tr("Check the network and the free space for temporary files."),
                 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Callable, List, Optional, Tuple
@@ -56,6 +57,11 @@ def find_python() -> Tuple[str, str]:
     return "", ""
 
 
+def has_nvidia_driver() -> bool:
+    """Return whether this machine has a driver for NVIDIA GPUs."""
+    return Path("/proc/driver/nvidia").is_dir() or shutil.which("nvidia-smi") is not None
+
+
 class EngineEnvironment(QObject):
     """What the plugin knows about the engine's interpreter; lives in the GUI thread.
 
@@ -70,7 +76,6 @@ class EngineEnvironment(QObject):
         self._client = client
         self._checked: Optional[EnvironmentStatus] = None
         self._creator: Optional[EnvironmentCreator] = None
-        self._devices: List[str] = []
 
     def python(self) -> str:
         """Return the interpreter to use, empty if there is none; safe from any thread."""
@@ -137,12 +142,12 @@ class EngineEnvironment(QObject):
             self.use("")
 
     def devices(self) -> List[str]:
-        """Return the devices that the engine named at last, an empty list if not known."""
-        return list(self._devices)
+        """Return the devices that can be there, an empty list if all may; cheap.
 
-    def set_devices(self, devices: List[str]) -> None:
-        """Keep the devices that the engine named."""
-        self._devices = list(devices)
+        Without an NVIDIA driver, or with a torch built for CPUs, only the CPU is left.
+        """
+        torch = self.status().versions.get("torch", "")
+        return ["cpu"] if torch.endswith("+cpu") or not has_nvidia_driver() else []
 
     def stop_worker(self) -> None:
         """End the warm engine process."""

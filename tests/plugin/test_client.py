@@ -286,7 +286,8 @@ client = EngineClient(("-u", "-m", "tests.engine.worker_jobs"))
 first = client.run(sys.argv[2], "echo", {"number": 1}, lambda e: None, lambda: False)
 print(first.details["pid"], flush=True)
 if sys.argv[3] == "wait":
-    client.run(sys.argv[2], "native", {"number": 0}, lambda e: print("on", flush=True), lambda: False)
+    on = lambda event: print("on", flush=True)
+    client.run(sys.argv[2], "native", {"number": 0}, on, lambda: False)
 """
 
 

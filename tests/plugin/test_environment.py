@@ -83,6 +83,17 @@ def test_order_setting_variable_checkout_managed(places, monkeypatch):
     assert find_python() == ("/chosen/python", "setting")
 
 
+def test_without_a_driver_only_the_cpu_is_offered(service, monkeypatch):
+    monkeypatch.setattr(environment_module, "has_nvidia_driver", lambda: False)
+    assert service.devices() == ["cpu"]
+    monkeypatch.setattr(environment_module, "has_nvidia_driver", lambda: True)
+    assert service.devices() == []
+    text = json.dumps({"python": [3, 11, 0], "versions": {"torch": "2.15.0+cpu"}})
+    settings.set_engine_python("/a/python")
+    service._keep(judge("/a/python", "setting", 0, text))
+    assert service.devices() == ["cpu"]
+
+
 def test_no_interpreter_and_a_missing_one_say_what_to_do(service):
     status = service.status()
     assert not status.ok and "RS_SEGMENT_PYTHON" in status.hint

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("qgis.core")
 
+from osgeo import gdal
 from qgis.core import (
     QgsApplication,
     QgsCoordinateReferenceSystem,
@@ -375,3 +376,33 @@ def test_geopackage_holds_run_and_style(plugin, model, raster, tmp_path):
     database.close()
     assert (run_id, style) == (results["RUN_ID"], "classes")
     assert Path(PYTHON).is_file()
+
+
+def test_a_web_layer_is_saved_for_the_extent_and_segmented(plugin, model, tmp_path):
+    half_m = 20037508.342789244
+    driver = gdal.GetDriverByName("MEM")
+    for column in (0, 1):
+        for row in (0, 1):
+            data = driver.Create("", 256, 256, 3)
+            data.GetRasterBand(1).Fill(column + 1)
+            path = tmp_path / "1" / str(column) / f"{row}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            gdal.GetDriverByName("PNG").CreateCopy(str(path), data)
+    url = f"type=xyz&url=file://{tmp_path}/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmin=1&zmax=1"
+    layer = QgsRasterLayer(url, "tiles", "wms")
+    assert layer.isValid() and layer.extent().width() == pytest.approx(2 * half_m)
+    parameters = {"RASTER": layer, "MODEL": str(model), "OUTPUT": str(tmp_path / "out.gpkg")}
+    with pytest.raises(QgsProcessingException, match="Choose an extent"):
+        run(parameters)
+    feedback = Feedback()
+    results, _ = run({**parameters, "EXTENT": "-60,40,-30,20 [EPSG:3857]"}, feedback)
+    found = QgsVectorLayer(results["OUTPUT"], "result", "ogr")
+    assert found.crs().authid() == "EPSG:3857"
+    # Column 0 lies west of the prime meridian, column 1 east of it; the equator crosses both.
+    shapes = {f["class_id"]: f.geometry().boundingBox() for f in found.getFeatures()}
+    assert shapes[1].xMinimum() == pytest.approx(-60) and shapes[1].xMaximum() == pytest.approx(
+        0, abs=1
+    )
+    assert shapes[2].xMaximum() == pytest.approx(40) and shapes[2].height() == pytest.approx(50)
+    stages = [event.stage for event in feedback.events if isinstance(event, Progress)]
+    assert stages[0] == "export" and feedback.percents == sorted(feedback.percents)
