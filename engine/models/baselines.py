@@ -83,6 +83,30 @@ class TorchvisionNetwork(nn.Module):
         return logits
 
 
+class FeatureDropout:
+    """Forward hook of an encoder: drops whole channels of its deeper features in training.
+
+    The input image and the finest features stay whole, so that outlines stay sharp.
+
+    Args:
+        ratio: Share of channels that are dropped.
+        first: Index of the first pyramid level that is thinned out.
+    """
+
+    def __init__(self, ratio: float, first: int = 2) -> None:
+        self.ratio = ratio
+        self.first = first
+
+    def __call__(self, encoder: nn.Module, _: object, features: list[Tensor]) -> list[Tensor]:
+        """Return the features with channels set to zero and the rest scaled up."""
+        return [
+            functional.dropout2d(f, self.ratio, training=encoder.training)
+            if level >= self.first
+            else f
+            for level, f in enumerate(features)
+        ]
+
+
 SMP_ARCHITECTURES = {
     "unet": smp.Unet,
     "unetplusplus": smp.UnetPlusPlus,
@@ -114,7 +138,7 @@ def _smp(
     architecture: str, num_classes: int, in_channels: int, options: dict[str, Any]
 ) -> PaddedNetwork:
     loss = {key: options.pop(key) for key in ("dice_weight", "label_smoothing") if key in options}
-    pretrained = options.pop("pretrained", "")
+    pretrained, dropout = options.pop("pretrained", ""), options.pop("feature_dropout", 0.0)
     known = set(inspect.signature(SMP_ARCHITECTURES[architecture]).parameters) - NOT_OPTIONS
     unknown = sorted(set(options) - known - {"encoder"})
     if unknown:
@@ -128,6 +152,8 @@ def _smp(
     )
     if architecture == "pspnet":
         net.encoder.make_dilated(output_stride=PSPNET_STRIDE)
+    if dropout:
+        net.encoder.register_forward_hook(FeatureDropout(dropout))
     if pretrained:
         load_weights(net.encoder, read_weights(Path(pretrained)), pretrained)
     return PaddedNetwork(net, least_px=LEAST_PX.get(architecture, DIVISOR_PX), **loss)

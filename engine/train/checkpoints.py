@@ -114,6 +114,19 @@ def read_state(folder: Path) -> TrainState:
         raise ModelError(f"checkpoint {path} cannot be read: {error}", "train first") from None
 
 
+def read_average(folder: Path) -> dict[str, Tensor]:
+    """Return the averaged weights of the checkpoint in a folder.
+
+    Raises:
+        ModelError: If there is none, or it is damaged.
+    """
+    path = folder / TENSORS_NAME
+    try:
+        return _part(load_file(path), "average.")
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ModelError(f"checkpoint {path} cannot be read: {error}", "train first") from None
+
+
 def _metadata(path: Path) -> dict[str, str]:
     with safe_open(path, framework="pt") as file:
         return dict(file.metadata() or {})

@@ -15,7 +15,7 @@ from engine.errors import JobCancelled, ModelError
 from engine.models import create_model
 from engine.models.contracts import SemanticNetwork
 from engine.protocol import Event, Progress
-from engine.train.checkpoints import TENSORS_NAME, read_state
+from engine.train.checkpoints import TENSORS_NAME, read_average, read_state
 from engine.train.semantic import (
     BEST_NAME,
     LoopOptions,
@@ -104,6 +104,10 @@ def test_killed_training_continues_with_the_same_numbers(tmp_path: Path) -> None
     assert read_state(cut).step == 28
     trainer(cut).run(quiet, never)
     assert _losses(whole) == _losses(cut)
+    average = read_average(whole)
+    assert torch.equal(
+        average["head.weight"], load_file(whole / TENSORS_NAME)["average.head.weight"]
+    )
     first, second = load_file(whole / TENSORS_NAME), load_file(cut / TENSORS_NAME)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert torch.equal(
