@@ -313,7 +313,20 @@ def make_card(
 
 
 def _training_record(arguments: argparse.Namespace) -> dict[str, object]:
-    state = read_state(arguments.work)
+    first = (
+        f"seed {arguments.seed}, {arguments.batch} crops of {arguments.crop} px, zoom 0.5 to 2, "
+        f"AdamW {arguments.rate:g}, warm-up and cosine, weight average 0.998, "
+        "label smoothing 0.05, bf16"
+    )
+    last = read_state(arguments.work)
+    if arguments.first is None:
+        stages = {"stage 1": _stage_record(last, first, chosen_step(last))}
+    else:
+        start = read_state(arguments.first)
+        stages = {
+            "stage 1": _stage_record(start, first, start.step),
+            "stage 2": _stage_record(last, arguments.refined, chosen_step(last)),
+        }
     return {
         "data": "Banepa (Nepal) drone orthophoto, 4096 x 3072 px, 0.13 m, 1466 OSM buildings",
         "split": (
@@ -322,22 +335,24 @@ def _training_record(arguments: argparse.Namespace) -> dict[str, object]:
             f"{BUFFER_PX} px of them dropped"
         ),
         "initialised with": "MobileNetV2 of ImageNet, batch normalisation recalibrated",
-        "seed": arguments.seed,
-        "steps": state.step,
-        "chosen step": chosen_step(state),
-        "batch": f"{arguments.batch} crops of {arguments.crop} px",
-        "augmentation": "zoom 0.5 to 2, any angle, flips, colours, blur, noise, JPEG",
-        "optimiser": f"AdamW {arguments.rate:g}, warm-up and cosine, weight average 0.998, bf16",
-        "loss": "cross entropy (label smoothing 0.05) + Dice",
-        "hardware": f"{torch.get_num_threads()} threads of one {platform.machine()} CPU, shared",
-        "minutes": round(state.seconds / 60),
+        **stages,
+        "loss": "cross entropy with label smoothing + Dice",
+        "augmentation": "zoom, any angle, flips, colours, blur, noise, JPEG",
+        "hardware": f"{arguments.threads} threads of one {platform.machine()} CPU, shared",
         "how measured": (
             f"every pixel of the block, read alone; tiles of {TILE_PX} px, overlap {OVERLAP_PX} "
             "px, weighted mean; score >= the card's threshold, which the validation blocks chose; "
             "weights as stored (fp16); bf16 arithmetic"
         ),
-        "command": "scripts/make_buildings_model.py",
+        "command": f"scripts/{'refine' if arguments.first else 'make'}_buildings_model.py",
     }
+
+
+def _stage_record(state: TrainState, described: str, step: int) -> str:
+    return (
+        f"{described}; steps {state.step}, weights of step {step} taken, "
+        f"{round(state.seconds / 60)} minutes"
+    )
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -356,6 +371,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--first", type=Path, help="with --publish-only: work folder of stage 1")
+    parser.add_argument("--refined", default="", help="with --first: what stage 2 did")
     parser.add_argument("--publish-only", action="store_true", help="do not train")
     return parser.parse_args()
 
