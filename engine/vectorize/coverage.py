@@ -1,4 +1,4 @@
-"""Which simplified arcs meet where they must not, so that they keep their vertices.
+"""Which simplified arcs meet where they must not, so that they are simplified less.
 
 The regions of a raster, those without a class included, tile it. If each of them is valid and
 its rings have kept their orientation after simplification, then they still tile it: the winding
@@ -22,7 +22,6 @@ from .polygonize import Regions
 from .state import ARC_BACKWARDS, ARC_DIRECTION_MASK, ARC_DIRECTION_SHIFT, ARC_START
 
 _PIECE_SEGMENTS = 16
-_ESCALATE_AT = 5
 
 Indices = NDArray[np.int64]
 
@@ -46,14 +45,14 @@ class Arcs:
     key: Indices
 
 
-def bad_arcs(regions: Regions, width: int, *, reach_px: float, attempt: int = 0) -> Indices:
-    """Return the keys of arcs that must keep their vertices.
+def bad_arcs(regions: Regions, width: int, *, reach_px: float, whole: bool = False) -> Indices:
+    """Return the keys of arcs that must be simplified less.
 
     Args:
         regions: Simplified regions.
         width: Columns of the raster.
         reach_px: The tolerance of the simplification in pixels, of the shorter side.
-        attempt: Number of checks before this one; late ones give up on whole regions.
+        whole: Whether to name all arcs of a region with a conflict, not only those in it.
 
     Returns:
         Sorted keys; none if all regions are sound.
@@ -72,7 +71,7 @@ def bad_arcs(regions: Regions, width: int, *, reach_px: float, attempt: int = 0)
     bad[pairs] = True
     explained = np.zeros(len(regions), bool)
     explained[arcs.region[bad]] = True
-    if attempt >= _ESCALATE_AT:
+    if whole:
         bad |= (explained | invalid)[arcs.region]
     for region in np.flatnonzero(invalid & ~explained):
         bad |= _misplaced(regions, arcs, int(region), reach_px)

@@ -28,9 +28,13 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba.core import config as numba_config
 
 logger = logging.getLogger(__name__)
+
+as_index: Any = np.int64
+"""The one integer type of indices in kernels: with it, each of them is compiled once."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -74,6 +78,10 @@ def kernel(function: Function) -> Function:
 
 def inner(function: Function) -> Function:
     """Compile a function that is called by kernels only, as a part of them."""
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+    options: dict[str, Any] = {
+        "no_cpython_wrapper": True,
+        "no_cfunc_wrapper": True,
+        "error_model": "numpy",
+    }
     compiled: Any = numba.njit(**options)(function)
     return cast(Function, compiled)

@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .jit import inner
+from .jit import as_index, inner
 from .regions import find
 from .rings import close_ring
 from .state import CORNER, JUNCTION, NONE, PINCH, State
@@ -58,7 +58,7 @@ def thread(state: State, tail: int, head: int, vertex: int, region: int) -> tupl
     start, end = vertices[tail].mate, vertices[head].mate
     vertices[tail].next = head
     if start == head:
-        close_ring(state, head, find(state.regions, region))
+        close_ring(state, head, as_index(find(state.regions, region)))
     else:
         vertices[start].mate, vertices[end].mate = end, start
     return NONE, NONE
@@ -75,7 +75,7 @@ def corner_kind(state: State, x: int, y: int, labels: tuple[int, int, int, int])
     on_side = x == 0 or x == counts.width
     if edges > 2 or (on_side and (y == 0 or y == counts.height)):
         return JUNCTION
-    return NONE
+    return int(NONE)
 
 
 @inner
@@ -101,7 +101,7 @@ def trace_line(state: State, above: NDArray[Any], here: NDArray[Any], y: int) ->
             x,
             y,
             (a.label, b.label, c.label, d.label),
-            (int(a.region), int(b.region), int(c.region), int(d.region)),
+            (a.region, b.region, c.region, d.region),
             upper_tail,
             lower_head,
         )
@@ -151,7 +151,7 @@ def visit_corner(
     a, b, c, d = labels
     north, south, west, east = a != b, c != d, a != c, b != d
     va, vb, vc, vd = corner_vertices(state, x, y, labels)
-    north_head, north_tail = int(state.rising[x]), int(state.sinking[x])
+    north_head, north_tail = as_index(state.rising[x]), as_index(state.sinking[x])
     south_head = south_tail = east_tail = east_head = NONE
     if west and a >= 0:  # arrives from the west, along the bottom of a
         departing = north_head if north else NONE

@@ -79,14 +79,16 @@ class Simplification:
     Attributes:
         tolerance: Largest distance of a removed vertex, 0 keeps all.
         steps: Size of a pixel in x and y, in the unit of the tolerance.
-        pinned: Keys of arcs that keep all vertices, int64.
+        arcs: Sorted keys of arcs that are simplified less, int64; None for none.
+        levels: How much less, from 1 to ``MAX_LEVEL``, see :mod:`.simplify`, uint8.
         mark_only: Whether removed vertices stay in the rings, and the others get the mark
             ``KEPT``.
     """
 
     tolerance: float = 0.0
     steps: tuple[float, float] = (1.0, 1.0)
-    pinned: NDArray[np.int64] | None = None
+    arcs: NDArray[np.int64] | None = None
+    levels: NDArray[np.uint8] | None = None
     mark_only: bool = False
 
 
@@ -115,7 +117,7 @@ class Polygonizer:
         check_void: bool = False,
     ) -> None:
         how = simplification or Simplification()
-        self._state = new_state(height, width, pinned=how.pinned)
+        self._state = new_state(height, width, how.arcs, how.levels)
         counts = self._state.counts[0]
         counts["tolerance2"], counts["mark_only"] = how.tolerance**2, how.mark_only
         counts["x_step"], counts["y_step"] = how.steps

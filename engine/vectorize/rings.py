@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import inner
+from .jit import as_index, inner
 from .simplify import simplify_ring
 from .state import KIND_MASK, NONE, PINCH, State
 from .vertices import measure_ring
@@ -37,8 +37,8 @@ def close_ring(state: State, first: int, region: int) -> None:
         starts = split_ring(vertices, first, pinches)
         for start in starts:
             if vertices[start].mate < NONE:  # not part of a ring that is stored already
-                unstamp(vertices, int(start))
-                store_ring(state, int(start), region)
+                unstamp(vertices, as_index(start))
+                store_ring(state, as_index(start), region)
     if area > 0:
         finish_region(state, region)
 

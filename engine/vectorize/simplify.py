@@ -11,7 +11,8 @@ segments. A closed arc keeps at least three vertices. A ring without junctions s
 vertex that is farthest from its top left corner.
 
 An arc is named by its first half-edge in reading direction: the start and the direction of the
-first step. Pinned arcs (``State.pinned``) keep all their vertices.
+first step. Arcs that would meet others have a level (``State.levels``): their tolerance is
+divided by ``LEVEL_RATIO`` at each, and at ``MAX_LEVEL`` they keep all their vertices.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import inner
+from .jit import as_index, inner
 from .state import (
     ARC_BACKWARDS,
     ARC_DIRECTION_SHIFT,
@@ -31,6 +32,8 @@ from .state import (
 )
 from .vertices import free_vertex
 
+LEVEL_RATIO = 3.0
+MAX_LEVEL = 2
 _STACK = 64
 
 
@@ -49,16 +52,18 @@ def arc_key(x: int, y: int, direction: int, width: int) -> int:
 
 
 @inner
-def is_pinned(pinned: NDArray[np.int64], key: int) -> bool:
-    """Return whether a sorted array holds a key."""
-    low, high = 0, len(pinned)
+def arc_level(state: State, key: int) -> int:
+    """Return the level of an arc, 0 for most."""
+    low, high = 0, len(state.arcs)
     while low < high:
         middle = (low + high) // 2
-        if pinned[middle] < key:
+        if state.arcs[middle] < key:
             low = middle + 1
         else:
             high = middle
-    return low < len(pinned) and pinned[low] == key
+    if low < len(state.arcs) and state.arcs[low] == key:
+        return int(state.levels[low])
+    return 0
 
 
 @inner
@@ -162,13 +167,15 @@ def simplify_arc(
     start.kind |= ARC_START | (direction << ARC_DIRECTION_SHIFT)
     if backwards:
         start.kind |= ARC_BACKWARDS
-    if is_pinned(state.pinned, key):
+    level = arc_level(state, key)
+    tolerance2 /= LEVEL_RATIO ** (2 * level)
+    if level >= MAX_LEVEL:
         for i in range(last):
             keep[i] = True
     elif closed:
         keep_closed(xs, ys, keep, backwards, tolerance2)
     else:
-        keep_far(xs, ys, keep, 0, last, backwards, tolerance2)
+        keep_far(xs, ys, keep, as_index(0), last, backwards, tolerance2)
 
 
 @inner
@@ -244,19 +251,19 @@ def keep_closed(
 ) -> None:
     """Choose the vertices of an arc that ends where it starts; at least three stay."""
     last = len(xs) - 1
-    best, far = -1.0, 0
+    best, far = -1.0, as_index(0)
     for i in range(1, last):
         distance = (xs[i] - xs[0]) ** 2 + (ys[i] - ys[0]) ** 2
         if distance > best or (backwards and distance == best):
             best, far = distance, i
     keep[far] = True
-    keep_far(xs, ys, keep, 0, far, backwards, tolerance2)
+    keep_far(xs, ys, keep, as_index(0), far, backwards, tolerance2)
     keep_far(xs, ys, keep, far, last, backwards, tolerance2)
     kept = 0
     for i in range(last):
         kept += int(keep[i])
     if kept < 3:
-        index, distance = farthest_from_segment(xs, ys, 0, far, backwards)
+        index, distance = farthest_from_segment(xs, ys, as_index(0), far, backwards)
         keep[index] = keep[index] or distance > 0
         index, distance = farthest_from_segment(xs, ys, far, last, backwards)
         keep[index] = keep[index] or distance > 0

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-NONE = -1
+from .jit import as_index
+
+NONE = as_index(-1)
 OUTSIDE = -1
 """Label of everything beyond the raster."""
 VOID = -2
@@ -100,7 +102,8 @@ class State(NamedTuple):
             the region to the left of that edge.
         sinking: By column, the chain that will leave by the edge below (its tail), for the
             region to the right of that edge.
-        pinned: Keys of arcs that keep all their vertices, sorted, int64.
+        arcs: Keys of arcs that are simplified less than others, sorted.
+        levels: How much less, see :mod:`.simplify`.
         counts: One ``COUNTS`` record.
     """
 
@@ -109,17 +112,21 @@ class State(NamedTuple):
     runs: NDArray[Any]
     rising: NDArray[np.int32]
     sinking: NDArray[np.int32]
-    pinned: NDArray[np.int64]
+    arcs: NDArray[np.int64]
+    levels: NDArray[np.uint8]
     counts: NDArray[Any]
 
 
-def new_state(height: int, width: int, *, pinned: NDArray[np.int64] | None = None) -> State:
+def new_state(
+    height: int, width: int, arcs: NDArray[np.int64] | None, levels: NDArray[np.uint8] | None
+) -> State:
     """Return the state above the first row.
 
     Args:
         height: Rows of the raster.
         width: Columns of the raster.
-        pinned: Keys of arcs that are not simplified.
+        arcs: Sorted keys of arcs that are simplified less than others, None for none.
+        levels: How much less, see :mod:`.simplify`.
     """
     counts = np.zeros(1, COUNTS)
     for name in ("free_vertex", "first_finished", "last_finished"):
@@ -135,7 +142,8 @@ def new_state(height: int, width: int, *, pinned: NDArray[np.int64] | None = Non
         runs=runs,
         rising=np.full(width + 1, NONE, np.int32),
         sinking=np.full(width + 1, NONE, np.int32),
-        pinned=np.zeros(0, np.int64) if pinned is None else np.sort(pinned),
+        arcs=np.zeros(0, np.int64) if arcs is None else arcs,
+        levels=np.zeros(0, np.uint8) if levels is None else levels,
         counts=counts,
     )
 

@@ -15,6 +15,7 @@ from ..geo.grid import Grid, measure
 from ..geo.vector import FeatureBatch
 from .coverage import bad_arcs
 from .polygonize import PIECE_PX, Polygonizer, Regions, Simplification
+from .simplify import MAX_LEVEL
 from .square import simplified, square_polygons
 from .state import SCORE_SCALE
 
@@ -24,7 +25,8 @@ logger = logging.getLogger(__name__)
 
 BATCH_POLYGONS = 20_000
 BATCH_VERTICES = 500_000
-MAX_CHECKS = 12
+MAX_CHECKS = 16
+WHOLE_REGIONS_AT = 8
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def vectorize(
     Polygons are valid, with holes, exterior rings counter-clockwise, and neighbours share
     their borders: where three regions meet, all of them have a vertex. Simplified polygons
     share them too; for that, the strips are read more than once: outlines that would cross or
-    touch after simplification are found first, and keep all their vertices.
+    touch after simplification are found first, and are simplified less or not at all.
 
     Args:
         strips: Returns the strips from the top, without gaps; may be called again.
@@ -110,28 +112,39 @@ def _without_conflicts(
     class_ids: Collection[int],
     how: Simplification,
 ) -> Simplification:
-    """Return the simplification with those arcs pinned that would meet others.
+    """Return the simplification with less of it for those arcs that would meet others.
 
     Everything is simplified, pixels without a class included, and each region is checked.
-    Arcs in conflict keep all their vertices, and the new outlines are checked again. Each pass
-    pins more arcs, and original outlines have no conflicts, so this comes to an end; should
-    it take too many passes, nothing is simplified.
+    Arcs in conflict go up one level, and the new outlines are checked again. Original outlines
+    have no conflicts, so this comes to an end; should it take too many passes, nothing is
+    simplified.
     """
     reach_px = how.tolerance / min(how.steps)
-    pinned = np.zeros(0, np.int64)
+    arcs, levels = np.zeros(0, np.int64), np.zeros(0, np.uint8)
     for attempt in range(MAX_CHECKS):
-        how = replace(how, pinned=pinned)
+        how = replace(how, arcs=arcs, levels=levels)
         found = [
-            bad_arcs(regions, grid.width, reach_px=reach_px, attempt=attempt)
+            bad_arcs(regions, grid.width, reach_px=reach_px, whole=attempt >= WHOLE_REGIONS_AT)
             for regions in _finished_regions(strips, grid, class_ids, how, check_void=True)
         ]
-        bad = np.setdiff1d(np.concatenate(found), pinned)
+        bad = np.unique(np.concatenate(found))
         if not len(bad):
             return how
-        logger.info("check %d: %d more arcs keep their vertices", attempt + 1, len(bad))
-        pinned = np.union1d(pinned, bad)
+        logger.info("check %d: %d arcs would meet others", attempt + 1, len(bad))
+        arcs, levels = _raised(arcs, levels, bad)
     logger.warning("outlines are not simplified: %d checks found conflicts", MAX_CHECKS)
     return replace(how, tolerance=0.0)
+
+
+def _raised(
+    arcs: NDArray[np.int64], levels: NDArray[np.uint8], bad: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return sorted arcs and their levels, with the bad ones one level higher."""
+    every = np.union1d(arcs, bad)
+    level = np.zeros(len(every), np.uint8)
+    level[np.searchsorted(every, arcs)] = levels
+    level[np.searchsorted(every, bad)] += 1
+    return every, np.minimum(level, MAX_LEVEL).astype(np.uint8)
 
 
 def _finished_regions(
