@@ -14,7 +14,7 @@ _PACKAGED = (_PLUGIN_FOLDER / "engine" / "__init__.py").is_file()
 
 if TYPE_CHECKING or not _PACKAGED:
     from engine import __version__
-    from engine.errors import EngineError, JobError, ModelError, RasterError
+    from engine.errors import EngineError, JobError, ModelError
     from engine.jobs import SegmentJob
     from engine.protocol import (
         PROTOCOL_VERSION,
@@ -30,12 +30,12 @@ if TYPE_CHECKING or not _PACKAGED:
         encode_quit,
         encode_run,
     )
-    from engine.zoo.bands import choose_bands
+    from engine.zoo.bands import ALPHA_NAME, bands_by_name
     from engine.zoo.card import BandSpec, ClassInfo, ModelCard
     from engine.zoo.registry import ModelEntry, find_model, list_models, user_zoo
 else:
     from .engine import __version__
-    from .engine.errors import EngineError, JobError, ModelError, RasterError
+    from .engine.errors import EngineError, JobError, ModelError
     from .engine.jobs import SegmentJob
     from .engine.protocol import (
         PROTOCOL_VERSION,
@@ -51,11 +51,12 @@ else:
         encode_quit,
         encode_run,
     )
-    from .engine.zoo.bands import choose_bands
+    from .engine.zoo.bands import ALPHA_NAME, bands_by_name
     from .engine.zoo.card import BandSpec, ClassInfo, ModelCard
     from .engine.zoo.registry import ModelEntry, find_model, list_models, user_zoo
 
 __all__ = [
+    "ALPHA_NAME",
     "PROTOCOL_VERSION",
     "BandSpec",
     "Cancelled",
@@ -70,12 +71,11 @@ __all__ = [
     "ModelEntry",
     "ModelError",
     "Progress",
-    "RasterError",
     "Result",
     "SegmentJob",
     "__version__",
+    "bands_by_name",
     "checkout_python",
-    "choose_bands",
     "decode_event",
     "encode_cancel",
     "encode_quit",

@@ -25,11 +25,16 @@ _warm: OrderedDict[tuple[str, str], nn.Module] = OrderedDict()
 def warm_network(entry: ModelEntry, backend: Backend) -> nn.Module:
     """Return the network of a model on its device; the last two stay loaded.
 
-    The key is the hash of the weights, so a retrained model of the same id is loaded anew.
+    A card that names other weights, or a weights file that has changed, is loaded anew.
+
+    Raises:
+        ModelError: If the model has no weights, or they are not the card's.
     """
     if entry.card is None or entry.card.weights is None:
         raise ModelError(f"model {entry.id!r} has no weights", "train it first, or import weights")
-    key = (f"{entry.id} {entry.card.weights.sha256}", backend.device)
+    path = entry.folder / entry.card.weights.file
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    key = (f"{path} {entry.card.weights.sha256} {changed}", backend.device)
     if key not in _warm:
         set_cpu_threads()
         network = load_network(entry).to(backend.device).eval()

@@ -54,7 +54,7 @@ def choose_bands(
     data = [band for band, name in enumerate(band_names, 1) if name != ALPHA_NAME]
     if len(data) < len(card_bands):
         raise _too_few(band_names, data, card_bands)
-    found = _by_name(band_names, card_bands)
+    found = bands_by_name(band_names, card_bands)
     if found is not None:
         return found, f"bands found by name: {_pairs(found, card_bands, band_names)}"
     chosen = tuple(data[: len(card_bands)])
@@ -106,7 +106,7 @@ def _too_few(
     return RasterError(message, "choose a raster with these bands, or a model for this imagery")
 
 
-def _by_name(
+def bands_by_name(
     band_names: Sequence[str], card_bands: Sequence[BandSpec]
 ) -> Optional[Tuple[int, ...]]:
     """Return the bands by name, None unless each model band has exactly one."""

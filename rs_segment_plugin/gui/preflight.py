@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
-from typing import List, Sequence, Set, Tuple
+from typing import List, Sequence, Tuple
 
-from ..engine_api import ModelCard
+from ..engine_api import ALPHA_NAME, ModelCard, bands_by_name
 from ..messages import tr
 from .raster_facts import RasterFacts, length_text
 
 OK = "ok"
 WARNING = "warning"
 PROBLEM = "problem"
-ALPHA = "alpha"
 
 _DTYPES = {
     "byte": "uint8",
@@ -203,19 +201,9 @@ def default_bands(facts: RasterFacts, card: ModelCard) -> Tuple[Tuple[int, ...],
     If not every model band has exactly one raster band of its name, the order counts, alpha
     left out; 0 stands for "none left".
     """
-    words = [_words(name) for name in facts.band_names]
-    found = []
-    for band in card.bands:
-        wanted = {band.name.lower(), *(name.lower() for name in band.names)}
-        matches = [number for number, names in enumerate(words, start=1) if names & wanted]
-        found.append(matches[0] if len(matches) == 1 else 0)
-    if all(found) and len(set(found)) == len(found):
-        return tuple(found), True
-    data = [n for n, name in enumerate(facts.band_names, start=1) if name != ALPHA]
+    found = bands_by_name(facts.band_names, card.bands)
+    if found is not None:
+        return found, True
+    data = [n for n, name in enumerate(facts.band_names, start=1) if name != ALPHA_NAME]
     count = len(card.bands)
     return tuple([*data, *[0] * count][:count]), False
-
-
-def _words(name: str) -> Set[str]:
-    """Return a band name and its words, by which it may be found."""
-    return ({name.strip()} | set(re.split(r"[^0-9a-z]+", name))) - {"", "band"}
