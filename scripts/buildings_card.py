@@ -101,20 +101,12 @@ def make_card(
 
 
 def _training_record(arguments: argparse.Namespace) -> dict[str, object]:
-    first = (
+    recipe = (
         f"seed {arguments.seed}, {arguments.batch} crops of {arguments.crop} px, zoom 0.5 to 2, "
-        f"AdamW {arguments.rate:g}, warm-up and cosine, weight average 0.998, "
-        "label smoothing 0.05, bf16"
+        f"AdamW {arguments.rate:g}, encoder x 0.2, weight decay 0.05, warm-up and cosine, weight "
+        "average 0.998, label smoothing 0.1, dropout of encoder channels 0.2, bf16"
     )
-    last = read_state(arguments.work)
-    if arguments.first is None:
-        stages = {"stage 1": _stage_record(last, first, chosen_step(last))}
-    else:
-        start = read_state(arguments.first)
-        stages = {
-            "stage 1": _stage_record(start, first, start.step),
-            "stage 2": _stage_record(last, arguments.refined, chosen_step(last)),
-        }
+    state = read_state(arguments.work)
     return {
         "data": "Banepa (Nepal) drone orthophoto, 4096 x 3072 px, 0.13 m, 1466 OSM buildings",
         "split": (
@@ -123,7 +115,10 @@ def _training_record(arguments: argparse.Namespace) -> dict[str, object]:
             f"{BUFFER_PX} px of them dropped"
         ),
         "initialised with": "MobileNetV2 of ImageNet, batch normalisation recalibrated",
-        **stages,
+        "recipe": recipe,
+        "steps": state.step,
+        "chosen step": chosen_step(state),
+        "minutes": round(state.seconds / 60),
         "loss": "cross entropy with label smoothing + Dice",
         "augmentation": "zoom, any angle, flips, colours, blur, noise, JPEG",
         "hardware": f"{arguments.threads} threads of one {platform.machine()} CPU, shared",
@@ -132,12 +127,5 @@ def _training_record(arguments: argparse.Namespace) -> dict[str, object]:
             "px, weighted mean; score >= the card's threshold, which the validation blocks chose; "
             "weights as stored (fp16); bf16 arithmetic"
         ),
-        "command": f"scripts/{'refine' if arguments.first else 'make'}_buildings_model.py",
+        "command": "make buildings-model",
     }
-
-
-def _stage_record(state: TrainState, described: str, step: int) -> str:
-    return (
-        f"{described}; steps {state.step}, weights of step {step} taken, "
-        f"{round(state.seconds / 60)} minutes"
-    )
