@@ -6,6 +6,9 @@ ResNet-50, ``segformer_b1`` to MiT-B1; the others take any encoder of the librar
 ``encoder=``. PSPNet differs from the library's: its encoder is whole and dilated to a stride of
 8, as in Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017; the library cuts it after the
 third stage and leaves dead parameters.
+
+PAN, DeepLabV3 and DeepLabV3+ normalise a feature that is averaged over the whole image: in
+training they need batches of at least two.
 """
 
 from __future__ import annotations

@@ -37,12 +37,6 @@ class TestPspNet(NetworkContract):
 
 
 @pytest.mark.slow
-class TestPan(NetworkContract):
-    name = "pan"
-    options: ClassVar[dict[str, Any]] = {"encoder": "resnet18"}
-
-
-@pytest.mark.slow
 @pytest.mark.networks
 @pytest.mark.parametrize(
     ("name", "encoder"),
@@ -51,6 +45,7 @@ class TestPan(NetworkContract):
         ("fpn", "mobilenet_v2"),
         ("linknet", "resnet18"),
         ("manet", "resnet18"),
+        ("pan", "resnet18"),
         ("deeplabv3", "resnet18"),
         ("deeplabv3plus", "mobilenet_v2"),
         ("upernet", "resnet18"),
