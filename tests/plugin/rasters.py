@@ -110,3 +110,21 @@ def write_raster(
         data.GetRasterBand(number).WriteRaster(0, 0, len(rows[0]), len(rows), pixels)
     data = None
     return path
+
+
+def write_web_tiles(folder: Path) -> str:
+    """Write the four XYZ tiles of zoom 1 and return their QGIS source.
+
+    The pixels are 1 west of the prime meridian and 2 east of it.
+    """
+    from osgeo import gdal
+
+    driver = gdal.GetDriverByName("MEM")
+    for column in (0, 1):
+        for row in (0, 1):
+            data = driver.Create("", 256, 256, 3)
+            data.GetRasterBand(1).Fill(column + 1)
+            path = folder / "1" / str(column) / f"{row}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            gdal.GetDriverByName("PNG").CreateCopy(str(path), data)
+    return f"type=xyz&url=file://{folder}/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmin=1&zmax=1"

@@ -11,7 +11,6 @@ import pytest
 
 pytest.importorskip("qgis.core")
 
-from osgeo import gdal
 from qgis.core import (
     QgsApplication,
     QgsCoordinateReferenceSystem,
@@ -44,6 +43,7 @@ from tests.plugin.rasters import (
     class_map,
     write_identity,
     write_raster,
+    write_web_tiles,
 )
 
 pytestmark = [pytest.mark.qgis, pytest.mark.timeout(300)]
@@ -380,15 +380,7 @@ def test_geopackage_holds_run_and_style(plugin, model, raster, tmp_path):
 
 def test_a_web_layer_is_saved_for_the_extent_and_segmented(plugin, model, tmp_path):
     half_m = 20037508.342789244
-    driver = gdal.GetDriverByName("MEM")
-    for column in (0, 1):
-        for row in (0, 1):
-            data = driver.Create("", 256, 256, 3)
-            data.GetRasterBand(1).Fill(column + 1)
-            path = tmp_path / "1" / str(column) / f"{row}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            gdal.GetDriverByName("PNG").CreateCopy(str(path), data)
-    url = f"type=xyz&url=file://{tmp_path}/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmin=1&zmax=1"
+    url = write_web_tiles(tmp_path)
     layer = QgsRasterLayer(url, "tiles", "wms")
     assert layer.isValid() and layer.extent().width() == pytest.approx(2 * half_m)
     parameters = {"RASTER": layer, "MODEL": str(model), "OUTPUT": str(tmp_path / "out.gpkg")}
