@@ -34,7 +34,7 @@ architecture:        ## import table, sizes, light modules, project files, docs,
 	$(PYTHON) -m pytest -q tests/test_*.py
 
 test-qgis:           ## the plugin in a real QGIS on a virtual screen
-	$(SCREEN) $(QGIS_TEST_PYTHON) -m pytest tests/plugin tests/e2e -q -m qgis --durations 10
+	$(SCREEN) $(QGIS_TEST_PYTHON) -m pytest tests/plugin -q -m qgis --durations 10
 
 test-slow:           ## only the tests of more than ten seconds
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests -q -m "slow and not qgis"
