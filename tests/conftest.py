@@ -6,7 +6,6 @@ library and pytest only.
 
 from __future__ import annotations
 
-import gc
 import random
 import socket
 import sys
@@ -96,20 +95,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
-
-
-def pytest_sessionfinish() -> None:
-    """Delete the map layers that caught errors still hold: none may outlive QGIS.
-
-    An exception that passed through C++ keeps its frames, and so the layers in them, until the
-    interpreter ends; by then the providers of the layers are gone.
-    """
-    core = sys.modules.get("qgis.core")
-    if core is None:
-        return
-    from qgis.PyQt import sip
-
-    gc.collect()
-    for item in gc.get_objects():
-        if isinstance(item, core.QgsMapLayer) and not sip.isdeleted(item) and sip.ispyowned(item):
-            sip.delete(item)
