@@ -103,8 +103,8 @@ def make_card(
 def _training_record(arguments: argparse.Namespace) -> dict[str, object]:
     recipe = (
         f"seed {arguments.seed}, {arguments.batch} crops of {arguments.crop} px, zoom 0.5 to 2, "
-        f"AdamW {arguments.rate:g}, encoder x 0.2, weight decay 0.05, warm-up and cosine, weight "
-        "average 0.998, label smoothing 0.1, dropout of encoder channels 0.2, bf16"
+        f"AdamW {arguments.rate:g}, encoder x 0.3, weight decay 0.02, warm-up and cosine, weight "
+        "average 0.998, label smoothing 0.05, bf16"
     )
     state = read_state(arguments.work)
     return {

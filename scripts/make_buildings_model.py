@@ -54,7 +54,7 @@ logger = logging.getLogger("make_buildings_model")
 
 SCALES = (0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0)
 TEST_SCALES = (1.0, 0.75, 2.0)
-TRAINING_ARGS = {"dice_weight": 1.0, "label_smoothing": 0.1, "feature_dropout": 0.2}
+TRAINING_ARGS = {"dice_weight": 1.0, "label_smoothing": 0.05}
 
 
 def make_network(scene: Scene, encoder: Path, arguments: argparse.Namespace) -> nn.Module:
@@ -91,9 +91,7 @@ def train(scene: Scene, arguments: argparse.Namespace) -> None:
     options = LoopOptions(
         arguments.steps,
         arguments.rate,
-        encoder_rate_ratio=0.2,
-        weight_decay=0.05,
-        validate_every=150,
+        validate_every=200,
         checkpoint_every=50,
         metric="iou_building",
     )
@@ -137,9 +135,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--encoder", type=Path, default=encoder, required=encoder is None)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / MODEL_ID)
     parser.add_argument("--output", type=Path, default=ROOT / "resources" / "zoo" / MODEL_ID)
-    parser.add_argument("--steps", type=int, default=900)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--crop", type=int, default=384)
+    parser.add_argument("--steps", type=int, default=2800)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--crop", type=int, default=256)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
