@@ -92,7 +92,7 @@ def make_card(
             "encoder": "Apache-2.0 (MobileNetV2 trained on ImageNet)",
         },
         description=(
-            "Outlines building roofs in RGB images of 7 to 30 cm. Trained on one dense town "
+            "Outlines building roofs in RGB images of 9 to 30 cm. Trained on one dense town "
             "in Nepal: roofs, streets and light of other places may be recognised less well."
         ),
         engine_version=__version__,
