@@ -47,6 +47,22 @@ NETWORK_MODULES: Mapping[str, NetworkModule] = {
     "factseg": NetworkModule(SEMANTIC, ("factseg_r50",)),
     "unetformer": NetworkModule(SEMANTIC, ("unetformer_r18",)),
     "hi_resnet": NetworkModule(SEMANTIC, ("hi_resnet", "hi_resnet_base", "hrnet_w48")),
+    "solov2": NetworkModule(INSTANCE, ("solov2_r101", "solov2_r50")),
+    "facenet": NetworkModule(INSTANCE, ("facenet_r101", "facenet_r50")),
+    "mask_rcnn": NetworkModule(
+        INSTANCE,
+        (
+            "mask_rcnn_r50",
+            "mask_rcnn_r101",
+            "mask_rcnn_hrfpn_w18",
+            "mask_rcnn_hrfpn_w32",
+            "mask_rcnn_hrfpn_w40",
+        ),
+    ),
+    "cascade_mask_rcnn": NetworkModule(
+        INSTANCE, ("cascade_mask_rcnn_r50", "cascade_mask_rcnn_r101")
+    ),
+    "hq_isnet": NetworkModule(INSTANCE, ("hq_isnet_w18", "hq_isnet_w32", "hq_isnet_w40")),
     "baselines": NetworkModule(
         SEMANTIC,
         (

@@ -1,0 +1,147 @@
+"""SOLOv2: counts, targets and Matrix NMS by hand, losses, learning."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from engine.errors import ModelError
+from engine.models import create_model
+from engine.models.blocks.deform import ModulatedDeformConv
+from engine.models.blocks.matrix_nms import matrix_nms
+from engine.models.blocks.solo_targets import (
+    BACKGROUND,
+    assign_cells,
+    describe_objects,
+    quarter_masks,
+)
+from engine.models.solov2 import SoloOptions, dice_loss
+
+from .instance_contract import InstanceContract, counted, trainable_m
+
+pytestmark = pytest.mark.networks
+
+
+class TestSoloV2(InstanceContract):
+    name = "solov2_r50"
+    options = {"tower_width": 64, "score_threshold": 0.005, "keep_threshold": 0.001}  # noqa: RUF012
+
+
+def test_parameters() -> None:
+    network = counted("solov2_r101", num_classes=15, freeze=True)
+    assert trainable_m(network) == pytest.approx(65.06, rel=1e-3)
+    assert trainable_m(counted("solov2_r50", num_classes=15, freeze=True)) == pytest.approx(
+        46.07, rel=1e-3
+    )
+
+
+def _square(top: int, left: int, side: int, label: int = 1, size: int = 800) -> dict:
+    mask = torch.zeros((1, size, size), dtype=torch.uint8)
+    mask[0, top : top + side, left : left + side] = 1
+    box = torch.tensor([[left, top, left + side, top + side]], dtype=torch.float32)
+    return {"boxes": box, "labels": torch.tensor([label]), "masks": mask}
+
+
+def _assigned(*targets: dict, collision: str = "smaller", size: int = 800) -> list:
+    joined = {key: torch.cat([t[key] for t in targets]) for key in targets[0]}
+    objects = describe_objects(joined["boxes"], joined["labels"], joined["masks"])
+    options = SoloOptions()
+    return [
+        assign_cells(objects, (size, size), grid, tuple(limits), collision=collision)
+        for grid, limits in zip(options.grids, options.scale_ranges_px, strict=True)
+    ]
+
+
+def test_targets_of_a_square_by_hand() -> None:
+    levels = _assigned(_square(375, 375, 60, label=4))
+    found = [set(level.cells.tolist()) for level in levels]
+    assert found[0] == {r * 40 + c for r in (19, 20) for c in (19, 20)}
+    assert found[1] == {r * 36 + c for r in (17, 18) for c in (17, 18)}
+    assert found[2:] == [set(), set(), set()]
+    assert set(levels[0].classes.unique().tolist()) == {BACKGROUND, 3}
+    assert int((levels[0].classes == 3).sum()) == 4
+
+
+def test_targets_at_the_border_stay_in_the_grid() -> None:
+    levels = _assigned(_square(0, 740, 60))
+    assert levels[0].cells.tolist() == [1 * 40 + 38]
+    assert levels[1].cells.tolist() == [1 * 36 + 34]
+
+
+def test_a_contested_cell_belongs_to_the_smaller_object() -> None:
+    small, large = _square(375, 375, 60, label=1), _square(360, 360, 90, label=2)
+    levels = _assigned(small, large)
+    claimed = _assigned(small)[0].cells
+    assert (levels[0].classes[claimed] == 0).all()
+    owners = dict(zip(levels[0].cells.tolist(), levels[0].instances.tolist(), strict=True))
+    assert all(owners[cell] == 0 for cell in claimed.tolist())
+    reference = _assigned(small, large, collision="reference")[0]
+    assert (reference.classes[claimed] == 1).all()
+    assert reference.cells.numel() == claimed.numel() + _assigned(large)[0].cells.numel()
+
+
+def test_an_empty_mask_has_no_cell() -> None:
+    target = _square(375, 375, 60)
+    target["masks"][:] = 0
+    assert sum(level.cells.numel() for level in _assigned(target)) == 0
+
+
+def test_quarter_masks_keep_aligned_squares() -> None:
+    mask = torch.zeros((1, 37, 61), dtype=torch.uint8)
+    mask[0, 8:24, 12:40] = 1
+    small = quarter_masks(mask, (64, 64))
+    expected = torch.zeros((1, 16, 16), dtype=torch.bool)
+    expected[0, 2:6, 3:10] = True
+    assert torch.equal(small, expected)
+
+
+MASKS = torch.tensor([[1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1]]) > 0
+SCORES = torch.tensor([0.9, 0.8, 0.7])
+
+
+@pytest.mark.parametrize(
+    ("decay", "labels", "expected"),
+    [
+        ("gaussian", (1, 1, 1), (0.9, 0.640590, 0.530226)),
+        ("linear", (1, 1, 1), (0.9, 0.533333, 0.525000)),
+        ("gaussian", (1, 2, 3), (0.9, 0.8, 0.7)),
+        ("linear", (1, 2, 1), (0.9, 0.8, 0.7)),
+    ],
+)
+def test_matrix_nms_by_hand(decay, labels, expected) -> None:
+    scores = matrix_nms(MASKS, torch.tensor(labels), SCORES, decay=decay)
+    assert scores.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_matrix_nms_of_twins_and_of_nothing() -> None:
+    twins = matrix_nms(MASKS[[1, 1]], torch.ones(2), SCORES[:2], decay="linear")
+    assert twins.tolist() == pytest.approx((0.9, 0.0))
+    assert matrix_nms(MASKS[:0], torch.ones(0), SCORES[:0]).shape == (0,)
+    with pytest.raises(ValueError, match="decay"):
+        matrix_nms(MASKS, torch.ones(3), SCORES, decay="cubic")
+
+
+def test_dice() -> None:
+    masks = (torch.rand(2, 37, 61) > 0.5).float()
+    assert dice_loss(masks, masks).abs().max() < 1e-3 / 100
+    assert float(dice_loss(masks[:1], 1 - masks[:1])) == pytest.approx(1.0)
+
+
+def test_deformable_convolution_starts_as_half_a_convolution() -> None:
+    torch.manual_seed(0)
+    layer = ModulatedDeformConv(5, 7)
+    x = torch.randn(2, 5, 9, 13)
+    plain = functional.conv2d(x, layer.conv.weight, padding=1)
+    assert torch.allclose(layer(x), 0.5 * plain, atol=1e-5)
+    torch.nn.init.constant_(layer.predict.bias[18:], 50.0)  # modulation 1
+    assert torch.allclose(layer(x), plain, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"nms": "cubic"}, {"collision": "larger"}, {"dcn_in": ["neck"]}, {"grids": [4]}, {"bad": 1}],
+)
+def test_wrong_options_are_a_model_error(options) -> None:
+    with torch.device("meta"), pytest.raises(ModelError, match="solov2_r50"):
+        create_model("solov2_r50", num_classes=2, **options)
