@@ -78,10 +78,23 @@ def kernel(function: Function) -> Function:
 
 def inner(function: Function) -> Function:
     """Compile a function that is called by kernels only, as a part of them."""
+    return _part_of_kernel(function, forceinline=False)
+
+
+def hot(function: Function) -> Function:
+    """Compile a small function that kernels call per run or corner, in place of each call.
+
+    A call that stays a call copies the state and counts references to its arrays.
+    """
+    return _part_of_kernel(function, forceinline=True)
+
+
+def _part_of_kernel(function: Function, *, forceinline: bool) -> Function:
     options: dict[str, Any] = {
         "no_cpython_wrapper": True,
         "no_cfunc_wrapper": True,
         "error_model": "numpy",
+        "forceinline": forceinline,
     }
     compiled: Any = numba.njit(**options)(function)
     return cast(Function, compiled)

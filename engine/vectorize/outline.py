@@ -17,19 +17,27 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .jit import as_index, inner
-from .regions import find
-from .rings import close_ring
+from .jit import as_index, hot
 from .state import CORNER, JUNCTION, NONE, PINCH, State
 from .vertices import new_vertex
 
 
-@inner
-def thread(state: State, tail: int, head: int, vertex: int, region: int) -> tuple[int, int]:
+@hot
+def thread(
+    vertices: NDArray[Any],
+    closed: NDArray[Any],
+    counts: Any,
+    tail: int,
+    head: int,
+    vertex: int,
+    region: int,
+) -> tuple[int, int]:
     """Lead one chain through a corner.
 
     Args:
-        state: The state.
+        vertices: The pool.
+        closed: Where outlines are noted that close.
+        counts: The counts of the state.
         tail: End of the chain that arrives, ``NONE`` if it will arrive later.
         head: Start of the chain that departs, ``NONE`` if it will depart later.
         vertex: New vertex at the corner, ``NONE`` if the chain runs straight through.
@@ -39,7 +47,6 @@ def thread(state: State, tail: int, head: int, vertex: int, region: int) -> tupl
         The tail that waits on the edge of departure and the head that waits on the edge of
         arrival, ``NONE`` where nothing waits.
     """
-    vertices = state.vertices
     if vertex != NONE:
         if tail != NONE:
             start = vertices[tail].mate
@@ -58,58 +65,29 @@ def thread(state: State, tail: int, head: int, vertex: int, region: int) -> tupl
     start, end = vertices[tail].mate, vertices[head].mate
     vertices[tail].next = head
     if start == head:
-        close_ring(state, head, as_index(find(state.regions, region)))
+        closed[counts.closed].first, closed[counts.closed].region = head, region
+        counts.closed += 1
     else:
         vertices[start].mate, vertices[end].mate = end, start
     return NONE, NONE
 
 
-@inner
-def corner_kind(state: State, x: int, y: int, labels: tuple[int, int, int, int]) -> int:
+@hot
+def corner_kind(counts: Any, x: int, y: int, labels: tuple[int, int, int, int]) -> int:
     """Return the kind of a corner, ``NONE`` where an outline can only run straight or turn."""
     a, b, c, d = labels
     edges = int(a != b) + int(c != d) + int(a != c) + int(b != d)
     if edges == 4 and (a == d or b == c):
         return PINCH
-    counts = state.counts[0]
     on_side = x == 0 or x == counts.width
     if edges > 2 or (on_side and (y == 0 or y == counts.height)):
         return JUNCTION
     return int(NONE)
 
 
-@inner
-def trace_line(state: State, above: NDArray[Any], here: NDArray[Any], y: int) -> None:
-    """Extend all outlines by the corners of the line above row ``y``."""
-    width = state.counts[0].width
-    i = k = 0
-    upper_tail = lower_head = NONE  # pending on the edge west of the next corner
-    while True:
-        x = min(above[i + 1].start, here[k + 1].start)
-        if x > width:
-            break
-        a, c = above[i], here[k]
-        if above[i + 1].start == x:
-            i += 1
-        if here[k + 1].start == x:
-            k += 1
-        b, d = above[i], here[k]
-        if a.label == c.label and b.label == d.label:
-            continue  # both sides run straight down
-        upper_tail, lower_head = visit_corner(
-            state,
-            x,
-            y,
-            (a.label, b.label, c.label, d.label),
-            (a.region, b.region, c.region, d.region),
-            upper_tail,
-            lower_head,
-        )
-
-
-@inner
+@hot
 def corner_vertices(
-    state: State, x: int, y: int, labels: tuple[int, int, int, int]
+    vertices: NDArray[Any], counts: Any, x: int, y: int, labels: tuple[int, int, int, int]
 ) -> tuple[int, int, int, int]:
     """Make the vertices of the traced regions that turn or meet others at a corner.
 
@@ -118,64 +96,109 @@ def corner_vertices(
     """
     a, b, c, d = labels
     north, south, west, east = a != b, c != d, a != c, b != d
-    kind = corner_kind(state, x, y, labels)
+    kind = corner_kind(counts, x, y, labels)
     marked = kind != NONE
     kind = max(kind, CORNER)
     va = vb = vc = vd = NONE
     if a >= 0 and west and (marked or north or not east):
-        va = new_vertex(state, x, y, kind)
+        va = new_vertex(vertices, counts, x, y, kind)
     if b >= 0 and north and (marked or east or not south):
-        vb = new_vertex(state, x, y, kind)
+        vb = new_vertex(vertices, counts, x, y, kind)
     if c >= 0 and south and (marked or west or not north):
-        vc = new_vertex(state, x, y, kind)
+        vc = new_vertex(vertices, counts, x, y, kind)
     if d >= 0 and east and (marked or south or not west):
-        vd = new_vertex(state, x, y, kind)
+        vd = new_vertex(vertices, counts, x, y, kind)
     if kind == PINCH and a == d and va != NONE:
-        state.vertices[va].twin, state.vertices[vd].twin = vd, va
+        vertices[va].twin, vertices[vd].twin = vd, va
     if kind == PINCH and b == c and vb != NONE:
-        state.vertices[vb].twin, state.vertices[vc].twin = vc, vb
+        vertices[vb].twin, vertices[vc].twin = vc, vb
     return va, vb, vc, vd
 
 
-@inner
+@hot
 def visit_corner(
-    state: State,
-    x: int,
-    y: int,
+    vertices: NDArray[Any],
+    closed: NDArray[Any],
+    counts: Any,
     labels: tuple[int, int, int, int],
     regions: tuple[int, int, int, int],
-    upper_tail: int,
-    lower_head: int,
-) -> tuple[int, int]:
-    """Lead all traced chains through one corner; return what waits on its east edge."""
+    corners: tuple[int, int, int, int],
+    past: tuple[int, int, int, int],
+) -> tuple[int, int, int, int]:
+    """Lead all traced chains through one corner.
+
+    Args:
+        vertices: The pool.
+        closed: Where outlines are noted that close.
+        counts: The counts of the state.
+        labels: Labels of the pixels a, b, c, d.
+        regions: Their regions.
+        corners: Their vertices at the corner.
+        past: What waits on the edges that lead here: from the north the head left of the edge
+            and the tail right of it, from the west the tail above and the head below.
+
+    Returns:
+        What waits on the edges that lead on: to the south head and tail, to the east tail
+        and head, in the same order.
+    """
     a, b, c, d = labels
+    va, vb, vc, vd = corners
     north, south, west, east = a != b, c != d, a != c, b != d
-    va, vb, vc, vd = corner_vertices(state, x, y, labels)
-    north_head, north_tail = as_index(state.rising[x]), as_index(state.sinking[x])
+    north_head, north_tail, west_tail, west_head = past
     south_head = south_tail = east_tail = east_head = NONE
     if west and a >= 0:  # arrives from the west, along the bottom of a
-        departing = north_head if north else NONE
-        tail, _ = thread(state, upper_tail, departing, va, regions[0])
+        head = north_head if north else NONE
+        tail, _ = thread(vertices, closed, counts, west_tail, head, va, regions[0])
         if not north and east:
             east_tail = tail
         elif not north:
             south_tail = tail
     if north and b >= 0:  # arrives from the north, along the left side of b
-        departing = NONE if east or south else lower_head
-        tail, _ = thread(state, north_tail, departing, vb, regions[1])
+        head = NONE if east or south else west_head
+        tail, _ = thread(vertices, closed, counts, north_tail, head, vb, regions[1])
         if east:
             east_tail = tail
         elif south:
             south_tail = tail
     if south and c >= 0:  # arrives from the south, along the right side of c
-        departing = lower_head if west else (north_head if north else NONE)
-        tail, south_head = thread(state, NONE, departing, vc, regions[2])
+        head = west_head if west else (north_head if north else NONE)
+        tail, south_head = thread(vertices, closed, counts, NONE, head, vc, regions[2])
         if not west and not north:
             east_tail = tail
     if east and d >= 0:  # arrives from the east, along the top of d
-        departing = NONE if south else (lower_head if west else north_head)
-        tail, east_head = thread(state, NONE, departing, vd, regions[3])
+        head = NONE if south else (west_head if west else north_head)
+        tail, east_head = thread(vertices, closed, counts, NONE, head, vd, regions[3])
         if south:
             south_tail = tail
-    state.rising[x], state.sinking[x] = south_head, south_tail
-    return east_tail, east_head
+    return south_head, south_tail, east_tail, east_head
+
+
+@hot
+def trace_line(state: State, above: NDArray[Any], here: NDArray[Any], y: int) -> None:
+    """Extend all outlines by the corners of the line above row ``y``.
+
+    Outlines that close are noted in ``State.closed``.
+    """
+    vertices, closed, counts = state.vertices, state.closed, state.counts[0]
+    rising, sinking = state.rising, state.sinking
+    i = k = 0
+    tail = head = NONE  # waiting on the edge west of the next corner, above and below it
+    while True:
+        x = min(above[i + 1].start, here[k + 1].start)
+        if x > counts.width:
+            break
+        a, c = above[i], here[k]
+        if above[i + 1].start == x:
+            i += 1
+        if here[k + 1].start == x:
+            k += 1
+        b, d = above[i], here[k]
+        labels = (a.label, b.label, c.label, d.label)
+        if a.label == c.label and b.label == d.label:
+            continue  # both sides run straight down
+        corners = corner_vertices(vertices, counts, x, y, labels)
+        regions = (a.region, b.region, c.region, d.region)
+        past = (as_index(rising[x]), as_index(sinking[x]), tail, head)
+        rising[x], sinking[x], tail, head = visit_corner(
+            vertices, closed, counts, labels, regions, corners, past
+        )

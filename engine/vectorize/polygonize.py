@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .jit import kernel
 from .outline import trace_line
 from .regions import encode_row, find, join_regions
+from .rings import close_rings
 from .state import CHECKED_VOID, NONE, OUTSIDE, VOID, State, grown, new_state
 from .vertices import free_vertex
 
@@ -217,6 +218,7 @@ def trace_rows(
         count = encode_row(labels[i], class_of, here)
         join_regions(state, above, here, count, scores[i])
         trace_line(state, above, here, counts.row)
+        close_rings(state)
         counts.row += 1
         counts.runs_above = count
     return len(labels)
@@ -231,6 +233,7 @@ def trace_end(state: State) -> None:
     here[0].start, here[0].label, here[0].region = -1, OUTSIDE, NONE
     here[1].start = counts.width + 1
     trace_line(state, above, here, counts.row)
+    close_rings(state)
 
 
 @kernel

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import inner
+from .jit import hot
 from .state import NONE, OUTSIDE, UNSCORED, State
 
 
-@inner
+@hot
 def encode_row(labels: NDArray[np.uint8], class_of: NDArray[np.int32], runs: NDArray[Any]) -> int:
     """Write the runs of one row, with a run of ``OUTSIDE`` at both ends.
 
@@ -41,7 +41,7 @@ def encode_row(labels: NDArray[np.uint8], class_of: NDArray[np.int32], runs: NDA
     return count + 1
 
 
-@inner
+@hot
 def find(regions: NDArray[Any], region: int) -> int:
     """Return the root of a region and halve the way to it."""
     while regions[region].parent != region:
@@ -50,10 +50,10 @@ def find(regions: NDArray[Any], region: int) -> int:
     return region
 
 
-@inner
-def unite(state: State, left: int, right: int) -> int:
+@hot
+def unite(regions: NDArray[Any], vertices: NDArray[Any], left: int, right: int) -> int:
     """Join two roots; the left one stays the root and its rings stay in front."""
-    a, b = state.regions[left], state.regions[right]
+    a, b = regions[left], regions[right]
     b.parent = left
     a.pixels += b.pixels
     a.scored += b.scored
@@ -65,18 +65,17 @@ def unite(state: State, left: int, right: int) -> int:
         if a.first_ring == NONE:
             a.first_ring = b.first_ring
         else:
-            state.vertices[a.last_ring].twin = b.first_ring
+            vertices[a.last_ring].twin = b.first_ring
         a.last_ring = b.last_ring
     return left
 
 
-@inner
-def new_region(state: State, label: int) -> int:
+@hot
+def new_region(regions: NDArray[Any], counts: Any, label: int) -> int:
     """Return a new region without pixels."""
-    counts = state.counts[0]
     index = counts.regions
     counts.regions += 1
-    region = state.regions[index]
+    region = regions[index]
     region.parent, region.label = index, label
     region.pixels = region.scored = region.score_sum = 0
     region.rings = region.vertices = 0
@@ -85,20 +84,20 @@ def new_region(state: State, label: int) -> int:
     return int(index)
 
 
-@inner
-def add_pixels(region: Any, scores: NDArray[np.uint8]) -> None:
-    """Add the pixels of a run to the sums of its region."""
+@hot
+def add_pixels(region: Any, scores: NDArray[np.uint8], start: int, stop: int) -> None:
+    """Add the pixels from ``start`` to before ``stop`` to the sums of a region."""
     total, scored = 0, 0
-    for score in scores:
-        if score != UNSCORED:
+    for x in range(start, stop):
+        if scores[x] != UNSCORED:
             scored += 1
-            total += int(score)
-    region.pixels += len(scores)
+            total += int(scores[x])
+    region.pixels += stop - start
     region.scored += scored
     region.score_sum += total
 
 
-@inner
+@hot
 def join_regions(
     state: State, above: NDArray[Any], here: NDArray[Any], count: int, scores: NDArray[np.uint8]
 ) -> None:
@@ -111,6 +110,7 @@ def join_regions(
         count: Number of runs in ``here``.
         scores: Scores of the current row, ``[W]``.
     """
+    regions, vertices, counts = state.regions, state.vertices, state.counts[0]
     below = 0  # first run above that reaches beyond the start of the current run
     for k in range(1, count - 1):
         label, start, stop = here[k].label, here[k].start, here[k + 1].start
@@ -124,17 +124,17 @@ def join_regions(
             if above[touching].label != label:
                 if above[touching].label >= 0:
                     shared = True
-                    state.regions[find(state.regions, above[touching].region)].shared = True
+                    regions[find(regions, above[touching].region)].shared = True
             else:
-                other = find(state.regions, above[touching].region)
+                other = find(regions, above[touching].region)
                 if region == NONE:
                     region = other
                 elif region != other:
-                    region = unite(state, region, other)
+                    region = unite(regions, vertices, region, other)
             touching += 1
         if region == NONE:
-            region = new_region(state, label)
+            region = new_region(regions, counts, label)
         here[k].region = region
-        add_pixels(state.regions[region], scores[start:stop])
+        add_pixels(regions[region], scores, start, stop)
         if shared:
-            state.regions[region].shared = True
+            regions[region].shared = True

@@ -13,11 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .jit import as_index, inner
+from .regions import find
 from .simplify import simplify_ring
 from .state import KIND_MASK, NONE, PINCH, State
 from .vertices import measure_ring
 
 _STAMP = -2
+
+
+@inner
+def close_rings(state: State) -> None:
+    """Take in all outlines that closed along the current line."""
+    counts = state.counts[0]
+    for i in range(counts.closed):
+        region = find(state.regions, state.closed[i].region)
+        close_ring(state, as_index(state.closed[i].first), as_index(region))
+    counts.closed = 0
 
 
 @inner

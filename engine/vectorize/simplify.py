@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import as_index, inner
+from .jit import as_index, hot, inner
 from .state import (
     ARC_BACKWARDS,
     ARC_DIRECTION_SHIFT,
@@ -37,7 +37,7 @@ MAX_LEVEL = 2
 _STACK = 64
 
 
-@inner
+@hot
 def step_direction(dx: float, dy: float) -> int:
     """Return 0, 1, 2, 3 for a step to the east, south, west, north."""
     if dy == 0:
@@ -45,7 +45,7 @@ def step_direction(dx: float, dy: float) -> int:
     return 1 if dy > 0 else 3
 
 
-@inner
+@hot
 def arc_key(x: int, y: int, direction: int, width: int) -> int:
     """Return the number of the half-edge that leaves a corner in a direction."""
     return int((np.int64(y) * (width + 1) + x) * 4 + direction)

@@ -65,6 +65,7 @@ REGION = np.dtype(
     align=True,
 )
 RUN = np.dtype([("start", np.int32), ("label", np.int32), ("region", np.int32)], align=True)
+CLOSED = np.dtype([("first", np.int32), ("region", np.int32)], align=True)
 COUNTS = np.dtype(
     [
         ("vertices", np.int64),  # used at least once
@@ -77,6 +78,7 @@ COUNTS = np.dtype(
         ("finished_rings", np.int64),
         ("finished_vertices", np.int64),
         ("runs_above", np.int64),
+        ("closed", np.int64),  # outlines that closed along the current line
         ("row", np.int64),
         ("width", np.int64),
         ("height", np.int64),
@@ -102,6 +104,8 @@ class State(NamedTuple):
             the region to the left of that edge.
         sinking: By column, the chain that will leave by the edge below (its tail), for the
             region to the right of that edge.
+        closed: ``CLOSED`` records: a vertex of each outline that closed along the current
+            line, and its region.
         arcs: Keys of arcs that are simplified less than others, sorted.
         levels: How much less, see :mod:`.simplify`.
         counts: One ``COUNTS`` record.
@@ -112,6 +116,7 @@ class State(NamedTuple):
     runs: NDArray[Any]
     rising: NDArray[np.int32]
     sinking: NDArray[np.int32]
+    closed: NDArray[Any]
     arcs: NDArray[np.int64]
     levels: NDArray[np.uint8]
     counts: NDArray[Any]
@@ -142,6 +147,7 @@ def new_state(
         runs=runs,
         rising=np.full(width + 1, NONE, np.int32),
         sinking=np.full(width + 1, NONE, np.int32),
+        closed=np.zeros(2 * (width + 1), CLOSED),
         arcs=np.zeros(0, np.int64) if arcs is None else arcs,
         levels=np.zeros(0, np.uint8) if levels is None else levels,
         counts=counts,

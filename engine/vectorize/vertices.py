@@ -7,29 +7,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import inner
+from .jit import hot, inner
 from .state import KIND_MASK, NONE, PINCH, State
 
 
-@inner
-def new_vertex(state: State, x: int, y: int, kind: int) -> int:
+@hot
+def new_vertex(vertices: NDArray[Any], counts: Any, x: int, y: int, kind: int) -> int:
     """Return a vertex that is a chain by itself, from the freed ones if there are any."""
-    counts = state.counts[0]
     index = counts.free_vertex
     if index == NONE:
         index = counts.vertices
         counts.vertices += 1
     else:
-        counts.free_vertex = state.vertices[index].next
+        counts.free_vertex = vertices[index].next
     counts.open_vertices += 1
-    vertex = state.vertices[index]
+    vertex = vertices[index]
     vertex.x, vertex.y, vertex.kind = x, y, kind
     vertex.next = vertex.twin = NONE
     vertex.mate = index
     return int(index)
 
 
-@inner
+@hot
 def free_vertex(state: State, index: int) -> None:
     """Give a vertex back to the pool."""
     counts = state.counts[0]
