@@ -9,7 +9,8 @@ from qgis.core import QgsNetworkAccessManager
 from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtNetwork import QNetworkProxy, QNetworkProxyFactory, QNetworkProxyQuery
 
-_TARGET = "https://pypi.org/"
+_TARGET = "https://example.org/"
+"""Any public host: what matters is that it is not a local one."""
 
 
 def proxy_variables() -> Dict[str, str]:
