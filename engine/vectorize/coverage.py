@@ -22,6 +22,7 @@ from .polygonize import Regions
 from .state import ARC_BACKWARDS, ARC_DIRECTION_MASK, ARC_DIRECTION_SHIFT, ARC_START
 
 _PIECE_SEGMENTS = 16
+_BLOCK_PAIRS = 1 << 20
 
 Indices = NDArray[np.int64]
 
@@ -154,24 +155,34 @@ def _conflicts(regions: Regions, arcs: Arcs, chosen: NDArray[np.bool_]) -> Indic
     a, b = a[near], b[near]
     meeting = shapely.intersects(pieces[a], pieces[b])
     a, b = a[meeting], b[meeting]
-    common = shapely.intersection(pieces[a], pieces[b])
-    wrong = ~_only_shared_vertices(common, pieces[a], pieces[b])
-    crossing = np.concatenate([owner[a[wrong]], owner[b[wrong]]])
-    tangled = owner[~shapely.is_simple(pieces)]
-    return np.unique(np.concatenate([crossing, tangled]))
+    found = [owner[~shapely.is_simple(pieces)]]
+    for block in range(0, len(a), _BLOCK_PAIRS):
+        i, j = a[block : block + _BLOCK_PAIRS], b[block : block + _BLOCK_PAIRS]
+        common = shapely.intersection(pieces[i], pieces[j])
+        wrong = ~_only_shared_vertices(common, pieces[i], pieces[j])
+        found += [owner[i[wrong]], owner[j[wrong]]]
+    return np.unique(np.concatenate(found))
 
 
 def _only_shared_vertices(
     common: NDArray[np.object_], first: NDArray[np.object_], second: NDArray[np.object_]
 ) -> NDArray[np.bool_]:
     """Return where two lines have nothing in common but vertices of both."""
-    fine = np.asarray(shapely.get_dimensions(common) == 0)
+    fine: NDArray[np.bool_] = shapely.get_dimensions(common) == 0
     points, index = shapely.get_coordinates(common, return_index=True)
+    fine[index[(points != np.rint(points)).any(axis=1)]] = False
+    keys = _vertex_keys(points, index)
     for lines in (first, second):
-        vertices, line = shapely.get_coordinates(lines, return_index=True)
-        known = np.rec.fromarrays([line, *vertices.T])
-        fine[index[~np.isin(np.rec.fromarrays([index, *points.T]), known)]] = False
+        vertices = _vertex_keys(*shapely.get_coordinates(lines, return_index=True))
+        fine[index[~np.isin(keys, vertices)]] = False
     return fine
+
+
+def _vertex_keys(points: NDArray[np.float64], line: Indices) -> Indices:
+    """Return one number for each vertex of each line: 21 bits each for line, row and column."""
+    x, y = np.rint(points).astype(np.int64).T
+    keys: Indices = (line << 42) | (y << 21) | x
+    return keys
 
 
 def _misplaced(regions: Regions, arcs: Arcs, region: int, reach_px: float) -> NDArray[np.bool_]:
