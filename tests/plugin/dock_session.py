@@ -152,6 +152,7 @@ def run(dock: Any) -> dict[str, Any]:
     outcomes: list[Any] = []
     dock.segment.run_finished.connect(outcomes.append)
     started_s = time.monotonic()
+    wait_for(dock.segment.panel.run_button.isEnabled, 20, "the check before the run")
     dock.segment.panel.run_button.click()
     seen["button"] = dock.segment.panel.run_button.text()
     seen["page_enabled"] = dock.segment.page.isEnabled()
@@ -213,6 +214,7 @@ def cancel(dock: Any) -> dict[str, Any]:
     stages: list[tuple[str, int]] = []
     dock.segment.run_finished.connect(outcomes.append)
     dock.segment.run.stage.connect(lambda stage, done, *_: stages.append((stage, done)))
+    wait_for(panel.run_button.isEnabled, 20, "the check before the run")
     panel.run_button.click()
     wait_for(lambda: any(done > 0 for _, done in stages) or outcomes, 120, "the first tiles")
     pressed_s = time.monotonic()
@@ -305,6 +307,7 @@ def unload(dock: Any) -> dict[str, Any]:
     long_run(dock, WORK / "unloaded.gpkg")
     stages: list[int] = []
     dock.segment.run.stage.connect(lambda _stage, done, *_: stages.append(done))
+    wait_for(dock.segment.panel.run_button.isEnabled, 20, "the check before the run")
     dock.segment.panel.run_button.click()
     wait_for(lambda: any(done > 0 for done in stages), 120, "the first tiles")
     before = len(child_processes())
