@@ -6,9 +6,9 @@ Commands (stdin of the worker)::
     {"command": "cancel", "id": "1"}
     {"command": "quit"}
 
-Events (stdout of the worker): ``hello`` once; then per job any number of ``log`` and
-``progress`` and exactly one final event out of ``result``, ``failure`` and ``cancelled``.
-Every event that belongs to a job carries its ``id``.
+Events (stdout of the worker): ``hello`` once; then per job any number of ``log``,
+``progress`` and ``metrics`` and exactly one final event out of ``result``, ``failure`` and
+``cancelled``. Every event that belongs to a job carries its ``id``.
 """
 
 from __future__ import annotations
@@ -55,6 +55,21 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Metrics:
+    """Numbers of a running training or evaluation, for curves.
+
+    ``series`` is ``train`` or ``val``; ``values`` maps names such as ``loss`` or ``iou_mean`` to
+    finite numbers; ``epoch`` may be fractional.
+    """
+
+    series: str
+    step: int
+    epoch: float
+    values: Dict[str, float]
+    id: str = ""
+
+
+@dataclass(frozen=True)
 class Result:
     """A job that ended well: output paths by name, counts, seconds and free details."""
 
@@ -83,7 +98,7 @@ class Cancelled:
     id: str = ""
 
 
-Event = Union[Hello, Log, Progress, Result, Failure, Cancelled]
+Event = Union[Hello, Log, Progress, Metrics, Result, Failure, Cancelled]
 Report = Callable[[Event], None]
 IsCancelled = Callable[[], bool]
 
@@ -91,6 +106,7 @@ EVENT_TYPES: Dict[str, Type[Any]] = {
     "hello": Hello,
     "log": Log,
     "progress": Progress,
+    "metrics": Metrics,
     "result": Result,
     "failure": Failure,
     "cancelled": Cancelled,

@@ -10,19 +10,11 @@ import errno
 import logging
 import traceback
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, cast
 
 from .errors import INTERNAL_CODE, DeviceError, DiskError, EngineError, JobCancelled, JobError
-from .jobs import (
-    CheckModelJob,
-    DoctorJob,
-    ExportModelJob,
-    ImportModelJob,
-    Job,
-    ReplayJob,
-    SegmentJob,
-    job_from_dict,
-)
+from .jobs import Job, job_from_dict
 from .protocol import Cancelled, Failure, IsCancelled, Report, Result
 
 LOG = logging.getLogger(__name__)
@@ -35,49 +27,30 @@ MEMORY_HINT = "set a smaller tile, batch or memory limit, or close other program
 _DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
-def _segment(job: SegmentJob, report: Report, cancelled: IsCancelled) -> Result:
-    from .pipelines.segment import run_segment
+def _pipeline(module: str) -> JobFunction:
+    """Return the function ``run_<job>`` of ``pipelines``, imported when it is called first."""
+    name, function = module.split(".")
 
-    return run_segment(job, report, cancelled)
+    def run(job: Job, report: Report, cancelled: IsCancelled) -> Result:
+        pipeline = import_module(f".pipelines.{name}", __package__)
+        result: Result = getattr(pipeline, function)(job, report, cancelled)
+        return result
 
-
-def _replay(job: ReplayJob, report: Report, cancelled: IsCancelled) -> Result:
-    from .pipelines.replay import run_replay
-
-    return run_replay(job, report, cancelled)
-
-
-def _doctor(job: DoctorJob, report: Report, cancelled: IsCancelled) -> Result:
-    from .pipelines.doctor import run_doctor
-
-    return run_doctor(job, report, cancelled)
-
-
-def _check_model(job: CheckModelJob, report: Report, cancelled: IsCancelled) -> Result:
-    from .pipelines.models import run_check_model
-
-    return run_check_model(job, report, cancelled)
-
-
-def _import_model(job: ImportModelJob, report: Report, cancelled: IsCancelled) -> Result:
-    from .pipelines.models import run_import_model
-
-    return run_import_model(job, report, cancelled)
-
-
-def _export_model(job: ExportModelJob, report: Report, cancelled: IsCancelled) -> Result:
-    from .pipelines.models import run_export_model
-
-    return run_export_model(job, report, cancelled)
+    return run
 
 
 JOB_FUNCTIONS: Mapping[str, JobFunction] = {
-    "segment": _segment,
-    "replay": _replay,
-    "doctor": _doctor,
-    "check_model": _check_model,
-    "import_model": _import_model,
-    "export_model": _export_model,
+    "segment": _pipeline("segment.run_segment"),
+    "replay": _pipeline("replay.run_replay"),
+    "doctor": _pipeline("doctor.run_doctor"),
+    "check_model": _pipeline("models.run_check_model"),
+    "import_model": _pipeline("models.run_import_model"),
+    "export_model": _pipeline("models.run_export_model"),
+    "chips": _pipeline("chips.run_chips"),
+    "train": _pipeline("train.run_train"),
+    "pretrain": _pipeline("pretrain.run_pretrain"),
+    "evaluate": _pipeline("evaluate.run_evaluate"),
+    "compare": _pipeline("compare.run_compare"),
 }
 
 

@@ -15,7 +15,7 @@ _PACKAGED = (_PLUGIN_FOLDER / "engine" / "__init__.py").is_file()
 if TYPE_CHECKING or not _PACKAGED:
     from engine import __version__
     from engine.errors import EngineError, JobError, ModelError
-    from engine.jobs import SegmentJob
+    from engine.jobs import ChipsJob, CompareJob, EvaluateJob, PretrainJob, SegmentJob, TrainJob
     from engine.protocol import (
         PROTOCOL_VERSION,
         Cancelled,
@@ -23,6 +23,7 @@ if TYPE_CHECKING or not _PACKAGED:
         Failure,
         Hello,
         Log,
+        Metrics,
         Progress,
         Result,
         decode_event,
@@ -36,7 +37,7 @@ if TYPE_CHECKING or not _PACKAGED:
 else:
     from .engine import __version__
     from .engine.errors import EngineError, JobError, ModelError
-    from .engine.jobs import SegmentJob
+    from .engine.jobs import ChipsJob, CompareJob, EvaluateJob, PretrainJob, SegmentJob, TrainJob
     from .engine.protocol import (
         PROTOCOL_VERSION,
         Cancelled,
@@ -44,6 +45,7 @@ else:
         Failure,
         Hello,
         Log,
+        Metrics,
         Progress,
         Result,
         decode_event,
@@ -60,19 +62,25 @@ __all__ = [
     "PROTOCOL_VERSION",
     "BandSpec",
     "Cancelled",
+    "ChipsJob",
     "ClassInfo",
+    "CompareJob",
     "EngineError",
+    "EvaluateJob",
     "Event",
     "Failure",
     "Hello",
     "JobError",
     "Log",
+    "Metrics",
     "ModelCard",
     "ModelEntry",
     "ModelError",
+    "PretrainJob",
     "Progress",
     "Result",
     "SegmentJob",
+    "TrainJob",
     "__version__",
     "bands_by_name",
     "checkout_python",
