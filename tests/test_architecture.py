@@ -40,7 +40,10 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("light", "geo", "models", "merge", "predict"),
         (*ARRAYS, *NETWORKS, "openvino"),
     ),
-    "evaluate": (("light", "geo", "evaluate"), (*ARRAYS, "pycocotools")),
+    "evaluate": (
+        ("light", "geo", "evaluate"),
+        (*ARRAYS, "pyproj", "hotcoco", "matplotlib"),
+    ),
     "train": (
         ("light", "data", "models", "evaluate", "train"),
         (*NETWORKS, "numpy", "lightning", "torchmetrics", "matplotlib"),
