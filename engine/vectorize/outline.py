@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .jit import as_index, hot
+from ..geo.jit import as_index, hot
 from .state import CORNER, JUNCTION, NONE, PINCH, State
 from .vertices import new_vertex
 

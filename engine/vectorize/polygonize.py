@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from ..geo.jit import kernel
 from .outline import trace_line
 from .regions import encode_row, find, join_regions
 from .rings import close_rings

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import hot
+from ..geo.jit import hot
 from .state import NONE, OUTSIDE, UNSCORED, State
 
 

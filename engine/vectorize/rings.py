@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import as_index, inner
+from ..geo.jit import as_index, inner
 from .regions import find
 from .simplify import simplify_ring
 from .state import KIND_MASK, NONE, PINCH, State

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import as_index, hot, inner
+from ..geo.jit import as_index, hot, inner
 from .state import (
     ARC_BACKWARDS,
     ARC_DIRECTION_SHIFT,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import as_index
+from ..geo.jit import as_index
 
 NONE = as_index(-1)
 OUTSIDE = -1

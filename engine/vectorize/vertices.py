@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import hot, inner
+from ..geo.jit import hot, inner
 from .state import KIND_MASK, NONE, PINCH, State
 
 

@@ -24,7 +24,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import inner, kernel
+from ..geo.jit import inner, kernel
 
 FloatArray = NDArray[np.float64]
 

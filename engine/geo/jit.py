@@ -1,4 +1,4 @@
-"""Compilation of the polygoniser's kernels, and the place where the machine code is kept.
+"""Compilation of kernels (polygoniser, merging), and the place where machine code is kept.
 
 Numba compiles a kernel at its first call (seconds) and keeps the machine code in a cache
 folder. Beside the source, where Numba would put it, is often read-only (an installed plugin),
@@ -10,7 +10,7 @@ so this module chooses a folder of the user before any kernel is defined:
 * else, when that cannot be written, a new temporary folder: then every process compiles anew.
 
 Numba looks only at the file of the outermost kernel to see whether its machine code is out of
-date, so the code lies in a folder that is named after the contents of all files here.
+date, so the code lies in a folder that is named after the contents of all files with kernels.
 
 Functions that Python calls are defined with :func:`kernel`, those that only kernels call with
 :func:`inner`, which compiles faster.
@@ -32,6 +32,8 @@ import numpy as np
 from numba.core import config as numba_config
 
 logger = logging.getLogger(__name__)
+
+KERNEL_PACKAGES = ("geo", "merge", "vectorize")
 
 as_index: Any = np.int64
 """The one integer type of indices in kernels: with it, each of them is compiled once."""
@@ -58,10 +60,14 @@ def cache_folder() -> Path:
 
 
 def _sources_digest() -> str:
-    """Return a short hash of the sources of this package."""
+    """Return a short hash of all sources of the engine that define kernels."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    engine = Path(__file__).parents[1]
+    for package in KERNEL_PACKAGES:
+        for path in sorted((engine / package).glob("*.py")):
+            text = path.read_bytes()
+            if b"jit import" in text:
+                digest.update(text)
     return digest.hexdigest()[:16]
 
 
