@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -10,6 +11,7 @@ from .base import Job, check_choice, check_given, check_range
 
 MASK_DTYPE_CLASSES = 255
 SPLIT_UNITS = ("block", "raster")
+_COLOR = re.compile(r"^.+=#[0-9a-fA-F]{6}$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class ChipsJob(Job):
         classes: Names of the classes to keep, in the order of their ids; empty means all
             values of ``class_field``, sorted. Polygons of other classes are ignored ground.
         class_name: Name of the single class where ``class_field`` is empty.
+        colors: Colours of classes as ``NAME=#rrggbb``; a class that is not named takes the
+            style stored with ``labels`` (``layer_styles`` of a GeoPackage), else a palette.
         background: Whether labelled ground outside all polygons is a class of its own
             (``background``, id 0); otherwise it is ignored (sparse labels).
         ignore: Vector file of polygons whose ground is left out of training; empty for none.
@@ -59,6 +63,7 @@ class ChipsJob(Job):
     class_field: str = ""
     classes: Tuple[str, ...] = ()
     class_name: str = "object"
+    colors: Tuple[str, ...] = ()
     background: bool = True
     ignore: str = ""
     ignore_layer: str = ""
@@ -91,6 +96,9 @@ class ChipsJob(Job):
         check_given(self, *(("root",) if self.dataset else ("labels",)))
         if not self.dataset and not self.rasters:
             raise JobError("job field 'rasters' is empty", "give at least one raster")
+        for color in self.colors:
+            if not _COLOR.search(color):
+                raise JobError(f"color {color!r} is not NAME=#rrggbb", "write e.g. roof=#e6550d")
         self._check_numbers()
 
     def _check_numbers(self) -> None:
