@@ -9,7 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..evaluate.confusion import class_ratios, confusion_matrix
 from ..zoo.card import BandSpec
+
+__all__ = [
+    "class_scores",
+    "confusion_matrix",
+    "normalize_batch",
+    "predict_scores",
+    "tile_starts",
+]
 
 
 def normalize_batch(images: Tensor, bands: Sequence[BandSpec]) -> Tensor:
@@ -90,21 +99,13 @@ def _ramp(length_px: int) -> Tensor:
 
 
 def class_scores(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, float]:
-    """Return IoU, precision and recall per class from counts ``[truth, predicted]``."""
-    found: dict[str, float] = {}
-    for index, name in enumerate(names):
-        hit = float(confusion[index, index])
-        truth, predicted = float(confusion[index].sum()), float(confusion[:, index].sum())
-        found[f"iou_{name}"] = hit / max(truth + predicted - hit, 1.0)
-        found[f"precision_{name}"] = hit / max(predicted, 1.0)
-        found[f"recall_{name}"] = hit / max(truth, 1.0)
-    return found
+    """Return IoU, precision and recall per class from counts ``[truth, predicted]``.
 
-
-def confusion_matrix(
-    truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int
-) -> NDArray[np.int64]:
-    """Return pixel counts ``[truth, predicted]`` of pixels whose truth is a class."""
-    known = truth < classes
-    flat = truth[known].astype(np.int64) * classes + predicted[known]
-    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
+    A ratio without a denominator is 0.
+    """
+    ratios = class_ratios(confusion)
+    return {
+        f"{key}_{name}": float(np.nan_to_num(ratios[key][index]))
+        for index, name in enumerate(names)
+        for key in ("iou", "precision", "recall")
+    }
