@@ -19,7 +19,8 @@ Differences from the paper:
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -165,6 +166,8 @@ class FarSeg(SemanticFpn):
     Args:
         num_classes: All classes, background included.
         in_channels: Number of input bands.
+        backbone: timm name of the backbone; the paper's is ResNet-50.
+        width: Channels of the pyramid.
         pretrained: See :func:`engine.models.blocks.backbones.timm_pyramid`.
         relation: ``scale_aware`` (the paper's), ``shared`` (one scene projection) or ``none``.
         criterion: Foreground-aware loss, ``None`` for plain cross-entropy.
@@ -179,6 +182,8 @@ class FarSeg(SemanticFpn):
         *,
         num_classes: int,
         in_channels: int = 3,
+        backbone: str = "resnet50",
+        width: int = 256,
         pretrained: str = "",
         relation: Relation = "scale_aware",
         criterion: ForegroundAwareLoss | None = None,
@@ -189,6 +194,8 @@ class FarSeg(SemanticFpn):
         super().__init__(
             num_classes=num_classes,
             in_channels=in_channels,
+            backbone=backbone,
+            width=width,
             pretrained=pretrained,
             align_corners=align_corners,
         )
@@ -196,7 +203,9 @@ class FarSeg(SemanticFpn):
             None
             if relation == "none"
             else SceneRelation(
-                pyramid_channels(self.backbone)[-1], scale_aware=relation == "scale_aware"
+                pyramid_channels(self.backbone)[-1],
+                width,
+                scale_aware=relation == "scale_aware",
             )
         )
         self.criterion = criterion
@@ -231,6 +240,41 @@ def _scene_projection(scene_channels: int, width: int) -> nn.Sequential:
 
 def _projection(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
+@register("farseg", task="semantic")
+def farseg(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    backbone: str = "resnet18",
+    width: int = 128,
+    pretrained: str = "",
+    relation: Relation = "scale_aware",
+    foreground_aware: bool = True,
+    focus: Mapping[str, Any] | None = None,
+) -> FarSeg:
+    """Build FarSeg on any timm backbone with maps at strides 4, 8, 16 and 32.
+
+    Args:
+        num_classes: All classes, background included.
+        in_channels: Number of input bands.
+        backbone: timm name of the backbone.
+        width: Channels of the pyramid.
+        pretrained: See :func:`engine.models.blocks.backbones.timm_pyramid`.
+        relation: ``scale_aware``, ``shared`` or ``none``.
+        foreground_aware: Whether the loss is the paper's; plain cross-entropy otherwise.
+        focus: Arguments of :class:`ForegroundAwareLoss` that differ from their defaults.
+    """
+    return FarSeg(
+        num_classes=num_classes,
+        in_channels=in_channels,
+        backbone=backbone,
+        width=width,
+        pretrained=pretrained,
+        relation=relation,
+        criterion=ForegroundAwareLoss(**(focus or {})) if foreground_aware else None,
+    )
 
 
 @register("farseg_r50", task="semantic")

@@ -61,6 +61,23 @@ class FcnHrnet(Segmenter):
         return (self.head(concatenate_maps(maps)),)
 
 
+@register("fcn_hrnet", task="semantic")
+def fcn_hrnet(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    backbone: str = "hrnet_w18_small",
+    pretrained: str = "",
+) -> FcnHrnet:
+    """Build FCN on any HRNet of timm."""
+    return FcnHrnet(
+        num_classes=num_classes,
+        in_channels=in_channels,
+        backbone=backbone,
+        pretrained=pretrained,
+    )
+
+
 @register("fcn_hrnet_w18", task="semantic")
 def fcn_hrnet_w18(*, num_classes: int, in_channels: int = 3, pretrained: str = "") -> FcnHrnet:
     """Build FCN on HRNet-W18 (9.64 M parameters for 16 classes)."""

@@ -39,19 +39,22 @@ class NetworkModule:
 
 NETWORK_MODULES: Mapping[str, NetworkModule] = {
     "pixel_linear": NetworkModule(SEMANTIC, ("pixel_linear",)),
-    "farseg": NetworkModule(SEMANTIC, ("farseg_r50",)),
-    "semantic_fpn": NetworkModule(SEMANTIC, ("semantic_fpn_r50",)),
+    "farseg": NetworkModule(SEMANTIC, ("farseg", "farseg_r50")),
+    "semantic_fpn": NetworkModule(SEMANTIC, ("semantic_fpn", "semantic_fpn_r50")),
     "c2fnet": NetworkModule(SEMANTIC, ("c2fnet", "c2fnet_w18", "c2fnet_w48")),
-    "fcn_hrnet": NetworkModule(SEMANTIC, ("fcn_hrnet_w18", "fcn_hrnet_w48")),
+    "fcn_hrnet": NetworkModule(SEMANTIC, ("fcn_hrnet", "fcn_hrnet_w18", "fcn_hrnet_w48")),
     "ocrnet": NetworkModule(SEMANTIC, ("ocrnet_w48",)),
     "factseg": NetworkModule(SEMANTIC, ("factseg_r50",)),
     "unetformer": NetworkModule(SEMANTIC, ("unetformer_r18",)),
-    "hi_resnet": NetworkModule(SEMANTIC, ("hi_resnet", "hi_resnet_base", "hrnet_w48")),
-    "solov2": NetworkModule(INSTANCE, ("solov2_r101", "solov2_r50")),
-    "facenet": NetworkModule(INSTANCE, ("facenet_r101", "facenet_r50")),
+    "hi_resnet": NetworkModule(
+        SEMANTIC, ("hi_resnet", "hi_resnet_base", "hi_resnet_small", "hrnet_w48")
+    ),
+    "solov2": NetworkModule(INSTANCE, ("solov2", "solov2_r101", "solov2_r50")),
+    "facenet": NetworkModule(INSTANCE, ("facenet", "facenet_r101", "facenet_r50")),
     "mask_rcnn": NetworkModule(
         INSTANCE,
         (
+            "mask_rcnn",
             "mask_rcnn_r50",
             "mask_rcnn_r101",
             "mask_rcnn_hrfpn_w18",
@@ -60,9 +63,11 @@ NETWORK_MODULES: Mapping[str, NetworkModule] = {
         ),
     ),
     "cascade_mask_rcnn": NetworkModule(
-        INSTANCE, ("cascade_mask_rcnn_r50", "cascade_mask_rcnn_r101")
+        INSTANCE, ("cascade_mask_rcnn", "cascade_mask_rcnn_r50", "cascade_mask_rcnn_r101")
     ),
-    "hq_isnet": NetworkModule(INSTANCE, ("hq_isnet_w18", "hq_isnet_w32", "hq_isnet_w40")),
+    "hq_isnet": NetworkModule(
+        INSTANCE, ("hq_isnet", "hq_isnet_w18", "hq_isnet_w32", "hq_isnet_w40")
+    ),
     "baselines": NetworkModule(
         SEMANTIC,
         (

@@ -31,6 +31,7 @@ class SemanticFpn(Segmenter):
         num_classes: All classes, background included.
         in_channels: Number of input bands.
         backbone: timm name of the backbone.
+        width: Channels of the pyramid; the decoder has half of it.
         pretrained: See :func:`engine.models.blocks.backbones.timm_pyramid`.
         align_corners: How maps and logits are enlarged.
     """
@@ -41,14 +42,15 @@ class SemanticFpn(Segmenter):
         num_classes: int,
         in_channels: int = 3,
         backbone: str = "resnet50",
+        width: int = 256,
         pretrained: str = "",
         align_corners: bool = True,
     ) -> None:
         super().__init__(num_classes=num_classes, stride_px=STRIDE_PX, align_corners=align_corners)
         self.backbone = timm_pyramid(backbone, in_channels=in_channels, pretrained=pretrained)
-        self.neck = FeaturePyramid(pyramid_channels(self.backbone))
-        self.decoder = PyramidDecoder(align_corners=align_corners)
-        self.classifier = nn.Conv2d(128, num_classes, 1)
+        self.neck = FeaturePyramid(pyramid_channels(self.backbone), width)
+        self.decoder = PyramidDecoder(width, width // 2, align_corners=align_corners)
+        self.classifier = nn.Conv2d(width // 2, num_classes, 1)
 
     def relate(self, pyramid: list[Tensor], maps: list[Tensor]) -> list[Tensor]:
         """Return the pyramid that is decoded; subclasses relate it to the backbone's maps."""
@@ -59,6 +61,27 @@ class SemanticFpn(Segmenter):
         maps = call_pyramid(self.backbone, images)
         pyramid = self.relate(self.neck(maps), maps)
         return (self.classifier(self.decoder(pyramid)),)
+
+
+@register("semantic_fpn", task="semantic")
+def semantic_fpn(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    backbone: str = "resnet18",
+    width: int = 128,
+    pretrained: str = "",
+    align_corners: bool = True,
+) -> SemanticFpn:
+    """Build a semantic FPN on any timm backbone with maps at strides 4, 8, 16 and 32."""
+    return SemanticFpn(
+        num_classes=num_classes,
+        in_channels=in_channels,
+        backbone=backbone,
+        width=width,
+        pretrained=pretrained,
+        align_corners=align_corners,
+    )
 
 
 @register("semantic_fpn_r50", task="semantic")
