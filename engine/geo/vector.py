@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sqlite3
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,10 @@ from .gpkg_tables import (
 
 __all__ = [
     "FeatureBatch",
+    "LayerInfo",
     "LayerSpec",
+    "layer_info",
+    "read_fields",
     "read_labels",
     "read_polygons",
     "read_runs",
@@ -67,7 +71,7 @@ def read_polygons(path: str, *, layer: str = "", crs_wkt: str = "") -> NDArray[A
         LabelError: If the file cannot be read, or has no such layer, or other geometries
             than polygons, or no polygon at all, or coordinates that the CRS cannot hold.
     """
-    polygons, _ = _read(path, layer, crs_wkt, field="")
+    polygons, _ = _read(path, layer, crs_wkt, ())
     return polygons
 
 
@@ -88,10 +92,59 @@ def read_labels(
     Raises:
         LabelError: As for :func:`read_polygons`, and if there is no such field.
     """
-    polygons, values = _read(path, layer, crs_wkt, field=field)
-    if values is None:
+    if not field:
         raise LabelError("no class field is given", "name the field that holds the class")
+    polygons, (values,) = _read(path, layer, crs_wkt, (field,))
     return polygons, values
+
+
+def read_fields(
+    path: str, fields: Sequence[str], *, layer: str = "", crs_wkt: str = ""
+) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    """Return the polygons of a layer with the values of several fields.
+
+    Args:
+        path: As for :func:`read_polygons`, like ``layer`` and ``crs_wkt``.
+        fields: Names of fields; missing values are None or NaN by the type of the field.
+        layer: Name of the layer.
+        crs_wkt: CRS of the result.
+
+    Returns:
+        Polygons as of :func:`read_polygons`, and the values ``[n]`` of each field.
+
+    Raises:
+        LabelError: As for :func:`read_polygons`, and if there is no such field.
+    """
+    polygons, values = _read(path, layer, crs_wkt, tuple(fields))
+    return polygons, dict(zip(fields, values, strict=True))
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A layer of polygons: its name, CRS as WKT (empty for none), fields and feature count."""
+
+    name: str
+    crs_wkt: str
+    fields: tuple[str, ...]
+    features: int
+
+
+def layer_info(path: str, layer: str = "") -> LayerInfo:
+    """Return what a layer is, without its geometries.
+
+    Raises:
+        LabelError: If the file cannot be read, or has no such layer, or none with polygons.
+    """
+    name = _choose_layer(path, layer)
+    try:
+        with _gdal_warnings_logged():
+            info = pyogrio.read_info(path, layer=name)
+    except (DataSourceError, DataLayerError) as error:
+        raise LabelError(
+            f"layer {name!r} of {path} cannot be read: {error}", "repair or export the layer again"
+        ) from None
+    wkt = CRS.from_user_input(info["crs"]).to_wkt() if info["crs"] else ""
+    return LayerInfo(name, wkt, tuple(map(str, info["fields"])), int(info["features"]))
 
 
 @contextmanager
@@ -106,19 +159,19 @@ def _gdal_warnings_logged(ignore: str = "") -> Iterator[None]:
 
 
 def _read(
-    path: str, layer: str, crs_wkt: str, field: str
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Read, filter, repair and reproject one layer; values are None without a field."""
+    path: str, layer: str, crs_wkt: str, fields: tuple[str, ...]
+) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+    """Read, filter, repair and reproject one layer with the values of some fields."""
     name = _choose_layer(path, layer)
     where = f"layer {name!r} of {path}"
-    meta, geometries, values = _read_layer(path, name, field)
+    meta, geometries, values = _read_layer(path, name, fields)
     polygons, source_rows = _only_polygons(geometries, where)
     polygons = _reproject(polygons, meta["crs"] or "", crs_wkt, where)
     polygons, kept = _make_valid(polygons)
     source_rows = source_rows[kept]
     if not len(polygons):
         raise LabelError(f"{where} has no polygon with an area", "choose a layer with polygons")
-    return polygons, None if values is None else values[source_rows]
+    return polygons, [column[source_rows] for column in values]
 
 
 def _choose_layer(path: str, layer: str) -> str:
@@ -148,19 +201,20 @@ def _choose_layer(path: str, layer: str) -> str:
 
 
 def _read_layer(
-    path: str, layer: str, field: str
-) -> tuple[dict[str, Any], NDArray[Any], NDArray[Any] | None]:
-    """Return the layer's description, its geometries in 2D and the values of a field."""
-    columns = [field] if field else []
+    path: str, layer: str, fields: tuple[str, ...]
+) -> tuple[dict[str, Any], NDArray[Any], list[NDArray[Any]]]:
+    """Return the layer's description, its geometries in 2D and the values of some fields."""
+    wanted = list(dict.fromkeys(fields))
     try:
         with _gdal_warnings_logged():
-            fields = [str(name) for name in pyogrio.read_info(path, layer=layer)["fields"]]
-            if field and field not in fields:
-                raise LabelError(
-                    f"layer {layer!r} of {path} has no field {field!r}",
-                    f"its fields are: {', '.join(fields) or 'none'}",
-                )
-            meta, _, wkb, data = pyogrio.raw.read(path, layer=layer, columns=columns, force_2d=True)
+            known = [str(name) for name in pyogrio.read_info(path, layer=layer)["fields"]]
+            for field in wanted:
+                if field not in known:
+                    raise LabelError(
+                        f"layer {layer!r} of {path} has no field {field!r}",
+                        f"its fields are: {', '.join(known) or 'none'}",
+                    )
+            meta, _, wkb, data = pyogrio.raw.read(path, layer=layer, columns=wanted, force_2d=True)
     except (DataSourceError, DataLayerError, FieldError) as error:
         raise LabelError(
             f"layer {layer!r} of {path} cannot be read: {error}", "repair or export the layer again"
@@ -168,7 +222,8 @@ def _read_layer(
     if wkb is None:
         raise LabelError(f"layer {layer!r} of {path} has no geometry", "choose a polygon layer")
     geometries = np.asarray(shapely.from_wkb(wkb, on_invalid="fix"), dtype=object)
-    return meta, geometries, data[0] if field else None
+    columns = dict(zip(map(str, meta["fields"]), data, strict=True))  # in the file's order
+    return meta, geometries, [columns[field] for field in fields]
 
 
 def _only_polygons(geometries: NDArray[Any], where: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -283,7 +338,7 @@ def write_features(path: Path, batches: Iterable[FeatureBatch], spec: LayerSpec)
                 layer=spec.name,
                 driver="GPKG",
                 geometry_name=GEOMETRY_COLUMN,
-                geometry_type="Polygon",
+                geometry_type=spec.geometry_type,
                 crs=spec.crs_wkt or None,
                 dataset_options={"VERSION": _GPKG_VERSION},
             )

@@ -13,7 +13,7 @@ import shapely
 from pyproj import CRS
 
 from engine.errors import LabelError
-from engine.geo.vector import read_labels, read_polygons
+from engine.geo.vector import layer_info, read_fields, read_labels, read_polygons
 
 UTM = CRS.from_epsg(32645).to_wkt()
 SQUARE = shapely.box(300000, 3000000, 300100, 3000200)
@@ -134,3 +134,21 @@ def test_messages_for_missing_broken_and_empty_files(tmp_path):
     with pytest.raises(LabelError, match=r"cannot hold|cannot be brought"):
         far = write(tmp_path / "far.gpkg", [shapely.box(1e30, 1e30, 2e30, 2e30)], kind="Polygon")
         read_polygons(far, crs_wkt=CRS.from_epsg(4326).to_wkt())
+
+
+def test_several_fields_in_the_wanted_order_and_the_layer_without_geometries(tmp_path):
+    fields = {"score": [0.25, 0.75], "kind": np.array(["a", "b"], object)}
+    path = write(tmp_path / "a.gpkg", [SQUARE, SQUARE], fields=fields, layer="areas")
+    polygons, values = read_fields(path, ("kind", "score"))
+    assert len(polygons) == 2
+    assert {name: list(column) for name, column in values.items()} == {
+        "kind": ["a", "b"],
+        "score": [0.25, 0.75],
+    }
+    info = layer_info(path)
+    assert (info.name, info.fields, info.features) == ("areas", ("score", "kind"), 2)
+    assert CRS.from_wkt(info.crs_wkt) == CRS.from_wkt(UTM)
+    with pytest.raises(LabelError, match="no field 'size'"):
+        read_fields(path, ("kind", "size"))
+    with pytest.raises(LabelError, match="no layer 'roads'"):
+        layer_info(path, "roads")
