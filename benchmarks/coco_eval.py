@@ -12,6 +12,7 @@ Ends with 1 if a figure differs by more than 1e-6, or a ratio is below 5.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import time
@@ -23,20 +24,21 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engine.evaluate.coco_eval import evaluate_coco
-from tests.engine.evaluate.coco_cases import by_pycocotools, random_case
+from tests.engine.evaluate.coco_cases import random_case, run_pycocotools
 
 BOUND_RATIO = 5.0
 BOUND_DIFFERENCE = 1e-6
 
 
 def compare(truth: dict[str, Any], found: list[dict[str, Any]], kind: str, rounds: int) -> dict:
-    sides = {"engine": evaluate_coco, "pycocotools": by_pycocotools}
+    sides = {"engine": evaluate_coco, "pycocotools": run_pycocotools}
     times: dict[str, float] = {}
     results: dict[str, Any] = {}
     for _ in range(rounds):
         for side, work in sides.items():
+            records = copy.deepcopy((truth, found))  # pycocotools changes them
             start = time.process_time()
-            results[side] = work(truth, found, kind)
+            results[side] = work(*records, kind)
             times[side] = min(times.get(side, np.inf), time.process_time() - start)
     reference = results["pycocotools"].eval
     differences = [

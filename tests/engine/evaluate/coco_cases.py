@@ -90,18 +90,23 @@ def _draw(rng: np.random.Generator, classes: int) -> tuple[tuple[float, ...], in
 
 
 def by_pycocotools(truth: dict[str, Any], found: list[dict[str, Any]], kind: str) -> COCOeval:
-    """Return the evaluation by the reference, with its ``stats``."""
+    """Return the evaluation by the reference, with its ``stats``; the records stay as they are."""
+    return run_pycocotools(copy.deepcopy(truth), copy.deepcopy(found), kind)
+
+
+def run_pycocotools(truth: dict[str, Any], found: list[dict[str, Any]], kind: str) -> COCOeval:
+    """Return the evaluation by the reference, which changes the records."""
     iou_type, field = {"mask": ("segm", "segmentation"), "box": ("bbox", "bbox")}[kind]
     keys = ("image_id", "category_id", "score", field)
-    results = [{key: copy.deepcopy(d[key]) for key in keys} for d in found]
+    results = [{key: d[key] for key in keys} for d in found]
     with contextlib.redirect_stdout(io.StringIO()):
         dataset, detected = COCO(), COCO()
-        dataset.dataset = copy.deepcopy(truth)
+        dataset.dataset = truth
         dataset.createIndex()
         if results:
             detected = dataset.loadRes(results)
         else:
-            detected.dataset = {**copy.deepcopy(truth), "annotations": []}
+            detected.dataset = {**truth, "annotations": []}
             detected.createIndex()
         evaluation = COCOeval(dataset, detected, iou_type)
         evaluation.evaluate()
