@@ -7,16 +7,14 @@ outer edges of the raster and the places beside skipped tiles lose nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geo.jit import as_index
 from ..geo.windows import Window
-
-NODATA_LABEL = 255
-SCORE_SCALE = 254
+from .blend import Scratch, add_scores, add_softmax, choose_labels
 
 
 def blend_weights(length_px: int, overlap_px: int) -> NDArray[np.float32]:
@@ -49,40 +47,32 @@ class LabelRule:
     background: tuple[int, ...] = ()
     threshold: float = 0.0
 
-    def labels(self, scores: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return the label of each pixel and the score of that label.
+    def competitors(self, classes: int) -> tuple[tuple[NDArray[np.int64], ...], np.float32]:
+        """Return ids that need a score, ids that take what is left, and the score needed."""
+        front = [k for k in range(classes) if k not in self.background]
+        if self.threshold <= 0 or not front:
+            return (np.arange(classes), np.arange(0)), np.float32(0)
+        back = np.array(sorted(self.background), dtype=np.int64)
+        return (np.array(front), back), np.float32(self.threshold)
+
+    def labels(
+        self, sums: NDArray[np.float32], total: NDArray[np.float32]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return label and quantised score of each pixel.
 
         Args:
-            scores: float32 ``[K, h, w]`` in [0, 1].
+            sums: Weighted sums of scores ``[h, w, K]``.
+            total: Sums of weights ``[h, w]``; 0 where no tile lies.
 
         Returns:
-            Labels uint8 ``[h, w]`` and scores float32 ``[h, w]``.
+            Labels uint8 ``[h, w]`` (255 where there is none) and scores uint8 ``[h, w]``
+            (``round(254 * score)`` of the label's class, 255 where there is no label).
         """
-        best, value = _best(scores, range(len(scores)))
-        if self.threshold <= 0:
-            return best, value
-        foreground = [k for k in range(len(scores)) if k not in self.background]
-        if not foreground:
-            return best, value
-        front, front_value = _best(scores, foreground)
-        wins = front_value >= np.float32(self.threshold)
-        if not self.background:
-            return np.where(wins, front, np.uint8(NODATA_LABEL)), front_value
-        back, back_value = _best(scores, self.background)
-        return np.where(wins, front, back), np.where(wins, front_value, back_value)
-
-
-def _best(
-    scores: NDArray[np.float32], classes: Sequence[int] | range
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return the class with the highest score and that score; the first wins a tie."""
-    label = np.full(scores.shape[1:], classes[0], np.uint8)
-    value = scores[classes[0]].copy()
-    for k in classes[1:]:
-        higher = scores[k] > value
-        label[higher] = k
-        np.maximum(value, scores[k], out=value)
-    return label, value
+        classes, needed = self.competitors(sums.shape[2])
+        labels = np.empty(total.shape, np.uint8)
+        scores = np.empty(total.shape, np.uint8)
+        choose_labels(sums, total, classes, needed, labels, scores)
+        return labels, scores
 
 
 class ScoreAccumulator:
@@ -101,10 +91,9 @@ class ScoreAccumulator:
 
     def __init__(self, classes: int, width: int, tile_px: tuple[int, int], overlap_px: int) -> None:
         height_px, width_px = tile_px
-        self._weights = np.outer(
-            blend_weights(height_px, overlap_px), blend_weights(width_px, overlap_px)
-        ).astype(np.float32)
-        self._sums = np.zeros((classes, height_px, width), np.float32)
+        self._weights = (blend_weights(height_px, overlap_px), blend_weights(width_px, overlap_px))
+        self._scratch = Scratch(width_px * classes)
+        self._sums = np.zeros((height_px, width, classes), np.float32)
         self._total = np.zeros((height_px, width), np.float32)
         self.row_off = 0
 
@@ -114,19 +103,28 @@ class ScoreAccumulator:
         self._total[:] = 0
         self.row_off = row_off
 
-    def add(self, window: Window, scores: NDArray[np.float32]) -> None:
-        """Add the scores ``[K, height, width]`` of one tile at its place in the strip.
+    def add(self, window: Window, scores: NDArray[np.float32], *, logits: bool = False) -> None:
+        """Add one tile at its place in the strip.
+
+        Args:
+            window: Place of the tile.
+            scores: ``[h, w, K]``, at least as large as the tile; what lies beyond it at the
+                bottom and on the right is left out.
+            logits: Whether these are logits, of which the softmax is added.
 
         Raises:
             ValueError: If the tile lies outside the strip.
         """
         top = window.row_off - self.row_off
-        rows = slice(top, top + window.height)
-        columns = slice(window.col_off, window.col_off + window.width)
-        if top < 0 or rows.stop > self._total.shape[0] or columns.stop > self._total.shape[1]:
+        height, width = self._total.shape
+        if top < 0 or top + window.height > height or window.col_off + window.width > width:
             raise ValueError(f"tile {window} is outside the strip at row {self.row_off}")
-        self._sums[:, rows, columns] += scores * self._weights
-        self._total[rows, columns] += self._weights
+        place = (as_index(top), as_index(window.col_off))
+        values = np.ascontiguousarray(scores)
+        if logits:
+            add_softmax(self._sums, self._total, values, self._weights, place, self._scratch.arrays)
+        else:
+            add_scores(self._sums, self._total, values, self._weights, place)
 
     def flush(self, row_stop: int, rule: LabelRule) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Take out the rows from the strip's first row up to ``row_stop`` (exclusive).
@@ -136,38 +134,10 @@ class ScoreAccumulator:
             ``[h, width]`` (``round(254 * score)``, 255 where there is no label).
         """
         height = row_stop - self.row_off
-        labels = np.full((height, self._total.shape[1]), NODATA_LABEL, np.uint8)
-        scores = np.full(labels.shape, NODATA_LABEL, np.uint8)
-        for row in range(0, height, 64):
-            block = slice(row, min(height, row + 64))
-            self._finish(block, rule, labels, scores)
-        self._shift(height)
-        self.row_off = row_stop
-        return labels, scores
-
-    def _finish(
-        self,
-        rows: slice,
-        rule: LabelRule,
-        labels: NDArray[np.uint8],
-        scores: NDArray[np.uint8],
-    ) -> None:
-        total = self._total[rows]
-        hit = total > 0
-        if not hit.any():
-            return
-        mean = np.divide(
-            self._sums[:, rows], np.maximum(total, np.float32(1e-12)), dtype=np.float32
-        )
-        label, value = rule.labels(mean)
-        quantised = np.rint(np.clip(value, 0, 1) * SCORE_SCALE).astype(np.uint8)
-        known = hit & (label != NODATA_LABEL)
-        labels[rows] = np.where(known, label, np.uint8(NODATA_LABEL))
-        scores[rows] = np.where(known, quantised, np.uint8(NODATA_LABEL))
-
-    def _shift(self, height: int) -> None:
-        """Move the rows that stay to the top and clear the rest."""
+        labels, scores = rule.labels(self._sums[:height], self._total[:height])
         keep = self._total.shape[0] - height
-        for array in (*self._sums, self._total):
+        for array in (self._sums, self._total):
             array[:keep] = array[height:].copy()
             array[keep:] = 0
+        self.row_off = row_stop
+        return labels, scores

@@ -118,6 +118,7 @@ def _tile_loop(run: _Run, predictor: SemanticPredictor, total: int) -> TileLoop:
         classes=max(2, len(card.classes)),
         rule=LabelRule(background, threshold),
         predict=predictor,
+        logits=predictor.gives_logits,
         batch=run.setup.backend.batch,
         cancelled=run.cancelled,
         on_tiles=on_tiles,

@@ -19,7 +19,7 @@ from ..errors import DiskError, JobCancelled
 from ..geo.raster import RasterWriter
 from ..geo.style import class_layer_qml
 from ..geo.vector import LayerSpec, write_features, write_run, write_style
-from ..merge.scores import NODATA_LABEL, SCORE_SCALE
+from ..merge.blend import NODATA_LABEL, SCORE_SCALE
 from ..protocol import IsCancelled, Progress, Report
 from ..vectorize.stream import FeatureBatch, Strip, VectorOptions, vectorize
 from .run_folder import RunFolder

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..errors import DeviceError, ModelError
+from ..errors import ModelError
 from ..models.load import load_network
 from ..zoo.registry import ModelEntry
 from .backend import Backend, set_cpu_threads
-
-logger = logging.getLogger(__name__)
+from .batches import ShrinkingBatches
 
 WARM_MODELS = 2
 _warm: OrderedDict[tuple[str, str], nn.Module] = OrderedDict()
@@ -52,66 +49,55 @@ class SemanticPredictor:
         network: Network in evaluation mode: float32 ``[N, C, H, W]`` to logits ``[N, K, H, W]``.
         backend: Device, precision and batch size.
         tta: Whether to average the scores over the four flips of each tile.
+
+    Attributes:
+        gives_logits: Whether calls return logits, whose softmax is left to the merging (on the
+            CPU, where that saves two passes over memory), or scores.
     """
 
     def __init__(self, network: nn.Module, backend: Backend, *, tta: bool = False) -> None:
         self._network = network
         self._backend = backend
         self._tta = tta
-        self.batch = backend.batch
+        self._batches = ShrinkingBatches(backend)
+        self.gives_logits = not tta and not backend.is_cuda
 
-    def __call__(self, tiles: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Return the scores ``[K, H, W]`` of each tile ``[C, H, W]``.
+    def __call__(self, tiles: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return the scores or logits ``[H, W, K]`` of each of the tiles ``[n, H, W, C]``.
 
         When memory runs out, the batch is halved, for the rest of the run as well.
 
         Raises:
             DeviceError: If not even one tile fits.
         """
-        scores: list[NDArray[np.float32]] = []
-        while len(scores) < len(tiles):
-            part = tiles[len(scores) : len(scores) + self.batch]
-            try:
-                scores.extend(self._run(part))
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                self._shrink(error, len(part), tiles[0].shape[-1])
-        return scores
+        return self._batches.run(tiles, self._run, tiles.shape[2])
 
-    def _shrink(self, error: Exception, tried: int, tile_px: int) -> None:
-        """Halve the batch after an out-of-memory error, raise any other error again."""
-        text = str(error).lower()
-        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and not (
-            "out of memory" in text or "can't allocate memory" in text
-        ):
-            raise error
-        if tried <= 1:
-            raise DeviceError(
-                f"one tile of {tile_px} px does not fit into the memory of {self._backend.device}",
-                "choose a smaller tile, another device or a smaller model",
-            ) from None
-        self.batch = max(1, tried // 2)
-        if self._backend.is_cuda:
-            torch.cuda.empty_cache()
-        logger.warning("out of memory with %d tiles per batch, going on with %d", tried, self.batch)
+    @property
+    def batch(self) -> int:
+        """Tiles per batch now."""
+        return self._batches.size
 
-    def _run(self, tiles: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        images = torch.from_numpy(np.stack(tiles)).to(self._backend.device, non_blocking=True)
-        images = images.contiguous(memory_format=torch.channels_last)
+    def _run(self, tiles: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        images = torch.from_numpy(tiles).to(self._backend.device, non_blocking=True)
+        images = images.permute(0, 3, 1, 2)
         with torch.inference_mode():
-            scores = self._scores(images)
+            scores = self._logits(images) if self.gives_logits else self._scores(images)
             if self._tta:
                 for dims in ([2], [3], [2, 3]):
                     scores += self._scores(images.flip(dims)).flip(dims)
                 scores /= 4
-        return list(scores.float().cpu().numpy())
+        return list(scores.permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
-    def _scores(self, images: Tensor) -> Tensor:
-        """Return softmax scores, or the two scores of a sigmoid for a single logit."""
+    def _logits(self, images: Tensor) -> Tensor:
+        """Return float32 logits of at least two classes; one logit gets a background of 0."""
         kind = "cuda" if self._backend.is_cuda else "cpu"
         with torch.autocast(kind, torch.bfloat16, enabled=self._backend.precision == "bf16"):
-            logits = self._network(images)
+            logits: Tensor = self._network(images)
         logits = logits.float()
         if logits.shape[1] == 1:
-            front = torch.sigmoid(logits)
-            return torch.cat([1 - front, front], dim=1)
-        return torch.softmax(logits, dim=1)
+            return torch.cat([torch.zeros_like(logits), logits], dim=1)
+        return logits
+
+    def _scores(self, images: Tensor) -> Tensor:
+        """Return the softmax of the logits."""
+        return torch.softmax(self._logits(images), dim=1)

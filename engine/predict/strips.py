@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import JobCancelled
-from ..geo.normalize import normalize
+from ..geo.normalize import gains_and_shifts, normalize_tile
 from ..geo.windows import Window
-from ..merge.scores import NODATA_LABEL, LabelRule, ScoreAccumulator
+from ..merge.blend import NODATA_LABEL
+from ..merge.scores import LabelRule, ScoreAccumulator
 from ..zoo.card import BandSpec
-from .bands import Prefetcher, RowSource, TileRow, iter_tile_rows, pad_tile
+from .bands import Prefetcher, RowSource, TileRow, iter_tile_rows
 from .plan import Panel, TilePlan
 
-TileScores = Callable[[Sequence[NDArray[np.float32]]], list[NDArray[np.float32]]]
+TileScores = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class TileLoop:
         bands: The card's bands, for normalisation.
         classes: Number of classes K of the network.
         rule: How scores become labels.
-        predict: Scores of a batch of tiles.
+        predict: Scores ``[H, W, K]`` of each tile of a batch ``[n, H, W, C]``.
+        logits: Whether these are logits, whose softmax is merged.
         batch: Tiles per call of ``predict``.
         cancelled: Asked before each batch.
         on_tiles: Called with the counts after each batch.
@@ -57,6 +59,7 @@ class TileLoop:
     classes: int
     rule: LabelRule
     predict: TileScores
+    logits: bool
     batch: int
     cancelled: Callable[[], bool]
     on_tiles: Callable[[TileCounts], None]
@@ -87,41 +90,35 @@ class TileLoop:
         self, panel: Panel, row: TileRow, merged: ScoreAccumulator, counts: TileCounts
     ) -> None:
         """Send the tiles of one row that hold a valid pixel through the network."""
-        pending: list[tuple[Window, NDArray[np.float32]]] = []
-        windows = self.plan.windows(panel, row.index)
-        for number, window in enumerate(windows, start=1):
-            columns = slice(
-                window.col_off - panel.read_start,
-                window.col_off - panel.read_start + window.width,
-            )
-            valid = row.valid[:, columns]
-            if valid.any():
-                local = window._replace(col_off=columns.start)
-                pending.append((local, self._tile(row.pixels[:, :, columns], valid)))
-            else:
+        gains = gains_and_shifts(self.bands)
+        tiles = np.empty((self.batch, *self.plan.input_px, len(self.bands)), np.float32)
+        pending: list[Window] = []
+        for window in self.plan.windows(panel, row.index):
+            local = window._replace(col_off=window.col_off - panel.read_start)
+            if not row.valid[:, local.col_off : local.col_off + local.width].any():
                 counts.skipped += 1
-            if len(pending) >= self.batch or (pending and number == len(windows)):
-                self._predict(pending, merged, counts)
+                continue
+            normalize_tile(tiles[len(pending)], (row.pixels, row.valid), local, gains)
+            pending.append(local)
+            if len(pending) == self.batch:
+                self._predict(tiles, pending, merged, counts)
                 pending = []
+        if pending:
+            self._predict(tiles[: len(pending)], pending, merged, counts)
         self.on_tiles(counts)
-
-    def _tile(self, pixels: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return the normalised tile at the network's input size; missing pixels are the mean."""
-        return pad_tile(normalize(pixels, self.bands, valid), self.plan.input_px)
 
     def _predict(
         self,
-        pending: list[tuple[Window, NDArray[np.float32]]],
+        tiles: NDArray[np.float32],
+        windows: Sequence[Window],
         merged: ScoreAccumulator,
         counts: TileCounts,
     ) -> None:
         if self.cancelled():
             raise JobCancelled
-        height, width = self.plan.tile_px
-        scores = self.predict([tile for _, tile in pending])
-        for (window, _), tile_scores in zip(pending, scores, strict=True):
-            merged.add(window, tile_scores[:, :height, :width])
-        counts.done += len(pending)
+        for window, scores in zip(windows, self.predict(tiles), strict=True):
+            merged.add(window, scores, logits=self.logits)
+        counts.done += len(windows)
         self.on_tiles(counts)
 
     def _strip(

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from engine.geo.normalize import normalize
+from engine.geo.normalize import gains_and_shifts, normalize, normalize_tile
+from engine.geo.windows import Window
 from engine.zoo.card import BandSpec
 from tests.factories import random_pixels
 
@@ -50,3 +51,23 @@ def test_the_pixels_are_left_alone():
 def test_a_wrong_number_of_bands_is_a_programming_error():
     with pytest.raises(ValueError, match="2 bands of pixels for 3"):
         normalize(np.zeros((2, 4, 4), np.uint8), BANDS)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", ">f4"])
+def test_a_tile_holds_the_same_numbers_with_the_bands_last(dtype):
+    pixels = random_pixels((3, 9, 31), "uint16").astype(dtype)
+    if pixels.dtype.kind == "f":
+        pixels[1, 2, 20] = np.nan
+    valid = np.random.default_rng(1).random((9, 31)) > 0.2
+    tile = np.full((12, 16, 3), 7, np.float32)
+    normalize_tile(tile, (pixels, valid), Window(50, 18, 8, 13), gains_and_shifts(BANDS))
+    exact = normalize(pixels, BANDS, valid)[:, :8, 18:31].transpose(1, 2, 0)
+    assert np.array_equal(tile[:8, :13], exact)
+    assert np.array_equal(tile, np.pad(exact, ((0, 4), (0, 3), (0, 0)), mode="edge"))
+
+
+def test_a_tile_with_other_bands_is_refused():
+    source = (np.zeros((2, 4, 4), np.uint8), np.ones((4, 4), bool))
+    with pytest.raises(ValueError, match="2 bands of pixels for 3"):
+        tile = np.zeros((4, 4, 3), np.float32)
+        normalize_tile(tile, source, Window(0, 0, 4, 4), gains_and_shifts(BANDS))

@@ -65,8 +65,7 @@ def test_strips_equal_the_whole_raster_mean(
         for column in columns:
             window = Window(row, column, tile_h, tile_w)
             scores = rng.dirichlet(np.ones(3), (tile_h, tile_w)).astype(np.float32)
-            scores = np.ascontiguousarray(scores.transpose(2, 0, 1))
-            tiles.append((window, scores))
+            tiles.append((window, scores.transpose(2, 0, 1)))
             merged.add(window, scores)
         stop = starts[number + 1] if number + 1 < len(starts) else height
         strips.append(merged.flush(stop, LabelRule()))
@@ -81,9 +80,7 @@ def test_strips_equal_the_whole_raster_mean(
 
 def test_more_than_255_overlaps_do_not_wrap() -> None:
     merged = ScoreAccumulator(2, 1, (300, 1), 299)
-    scores = np.zeros((2, 300, 1), np.float32)
-    scores[1] = 0.8
-    scores[0] = 0.2
+    scores = np.full((300, 1, 2), (0.2, 0.8), np.float32)
     for _ in range(300):
         merged.add(Window(0, 0, 300, 1), scores)
     labels, quantised = merged.flush(300, LabelRule())
@@ -93,7 +90,7 @@ def test_more_than_255_overlaps_do_not_wrap() -> None:
 
 def test_pixels_without_a_tile_are_nodata() -> None:
     merged = ScoreAccumulator(2, 7, (3, 3), 0)
-    scores = np.full((2, 3, 3), 0.5, np.float32)
+    scores = np.full((3, 3, 2), 0.5, np.float32)
     merged.add(Window(0, 3, 3, 3), scores)
     labels, quantised = merged.flush(3, LabelRule())
     assert np.array_equal(labels[0], [255, 255, 255, 0, 0, 0, 255])
@@ -103,7 +100,7 @@ def test_pixels_without_a_tile_are_nodata() -> None:
 def test_tile_outside_the_strip_is_refused() -> None:
     merged = ScoreAccumulator(1, 4, (2, 2), 0)
     with pytest.raises(ValueError, match="outside the strip"):
-        merged.add(Window(1, 0, 2, 2), np.ones((1, 2, 2), np.float32))
+        merged.add(Window(1, 0, 2, 2), np.ones((2, 2, 1), np.float32))
 
 
 @pytest.mark.parametrize(
@@ -114,17 +111,52 @@ def test_threshold_decides_between_foreground_and_background(
     threshold: float, expected: list[int]
 ) -> None:
     scores = np.array(
-        [[[0.6, 0.1, 0.4, 0.5]], [[0.1, 0.7, 0.0, 0.3]], [[0.3, 0.2, 0.6, 0.2]]], np.float32
+        [[[0.6, 0.1, 0.3], [0.1, 0.7, 0.2], [0.4, 0.0, 0.6], [0.5, 0.3, 0.2]]], np.float32
     )
-    labels, values = LabelRule((0,), threshold).labels(scores)
+    labels, values = LabelRule((0,), threshold).labels(scores * 2, np.full((1, 4), 2, np.float32))
     assert labels[0].tolist() == expected
-    assert values[0] == pytest.approx([scores[k, 0, i] for i, k in enumerate(expected)])
+    chosen = [scores[0, i, k] for i, k in enumerate(expected)]
+    assert values[0].tolist() == [round(254 * float(value)) for value in chosen]
 
 
 def test_threshold_without_background_leaves_unsure_pixels_out() -> None:
-    scores = np.array([[[0.9, 0.55]], [[0.1, 0.45]]], np.float32)
-    labels, _ = LabelRule((), 0.6).labels(scores)
+    scores = np.array([[[0.9, 0.1], [0.55, 0.45]]], np.float32)
+    labels, values = LabelRule((), 0.6).labels(scores, np.ones((1, 2), np.float32))
     assert labels[0].tolist() == [0, 255]
+    assert values[0].tolist() == [round(254 * 0.9), 255]
+
+
+def test_background_alone_needs_no_score() -> None:
+    scores = np.array([[[0.6, 0.4]]], np.float32)
+    labels, _ = LabelRule((0, 1), 0.9).labels(scores, np.ones((1, 1), np.float32))
+    assert labels.tolist() == [[0]]
+
+
+@given(
+    classes=st.integers(2, 6),
+    spread=st.sampled_from([0.01, 3.0, 60.0, 1e4]),
+    seed=st.integers(0, 1000),
+)
+def test_softmax_is_exact_to_single_precision(classes: int, spread: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = (rng.normal(size=(7, 9, classes)) * spread).astype(np.float32)
+    powers = np.exp(logits.astype(np.float64) - logits.max(2, keepdims=True))
+    exact = powers / powers.sum(2, keepdims=True)
+    merged = ScoreAccumulator(classes, 9, (7, 9), 0)
+    merged.add(Window(0, 0, 7, 9), logits, logits=True)
+    labels, scores = merged.flush(7, LabelRule())
+    best = np.take_along_axis(exact, labels[..., None].astype(int), 2)[..., 0]
+    assert np.all(best >= exact.max(2) - 1e-6)
+    assert np.all(np.abs(scores - 254 * best) <= 0.5 + 254 * 1e-6)
+
+
+def test_what_lies_beyond_the_tile_is_left_out() -> None:
+    merged = ScoreAccumulator(2, 4, (2, 3), 0)
+    scores = np.zeros((4, 8, 2), np.float32)
+    scores[:2, :3, 1] = 1
+    merged.add(Window(0, 1, 2, 3), scores)
+    labels, _ = merged.flush(2, LabelRule())
+    assert labels.tolist() == [[255, 1, 1, 1]] * 2
 
 
 def test_windows_and_starts_agree() -> None:

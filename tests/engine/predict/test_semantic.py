@@ -43,25 +43,31 @@ class Lopsided(nn.Module):
         return torch.cat([columns, torch.zeros_like(columns)], dim=1)
 
 
-def tiles(count: int) -> list[np.ndarray]:
-    rng = np.random.default_rng(count)
-    return [rng.normal(size=(1, 5, 7)).astype(np.float32) for _ in range(count)]
+def tiles(count: int) -> np.ndarray:
+    return np.random.default_rng(count).normal(size=(count, 5, 7, 1)).astype(np.float32)
 
 
-def test_scores_are_the_softmax_of_each_tile() -> None:
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def test_logits_of_each_tile_come_with_the_classes_last() -> None:
+    predictor = SemanticPredictor(Hungry(99), CPU)
     wanted = tiles(3)
-    found = SemanticPredictor(Hungry(99), CPU)(wanted)
-    for tile, scores in zip(wanted, found, strict=True):
-        assert scores.shape == (2, 5, 7)
-        assert scores[0] == pytest.approx(1 / (1 + np.exp(-2 * tile[0])), abs=1e-6)
-        assert scores.sum(0) == pytest.approx(np.ones((5, 7)), abs=1e-6)
+    found = predictor(wanted)
+    assert predictor.gives_logits
+    for tile, logits in zip(wanted, found, strict=True):
+        assert logits.shape == (5, 7, 2)
+        assert np.array_equal(logits, np.concatenate([tile, -tile], axis=2))
 
 
 def test_one_logit_is_a_sigmoid() -> None:
-    tile = tiles(1)[0]
-    scores = SemanticPredictor(nn.Identity(), CPU)([tile])[0]
-    assert scores[1] == pytest.approx(1 / (1 + np.exp(-tile[0])), abs=1e-6)
-    assert scores[0] == pytest.approx(1 - scores[1], abs=1e-6)
+    tile = tiles(1)
+    logits = SemanticPredictor(nn.Identity(), CPU)(tile)[0]
+    assert np.array_equal(logits, np.concatenate([np.zeros_like(tile[0]), tile[0]], axis=2))
+    scores = SemanticPredictor(nn.Identity(), CPU, tta=True)(tile)[0]
+    assert scores[..., 1] == pytest.approx(sigmoid(tile[0, ..., 0]), abs=1e-6)
+    assert scores[..., 0] == pytest.approx(1 - scores[..., 1], abs=1e-6)
 
 
 def test_out_of_memory_halves_the_batch_for_good_and_loses_no_tile() -> None:
@@ -71,8 +77,8 @@ def test_out_of_memory_halves_the_batch_for_good_and_loses_no_tile() -> None:
     found = predictor(wanted)
     assert network.sizes == [4, 2, 1, 1, 1, 1, 1]
     assert predictor.batch == 1
-    for tile, scores in zip(wanted, found, strict=True):
-        assert scores[0] == pytest.approx(1 / (1 + np.exp(-2 * tile[0])), abs=1e-6)
+    for tile, logits in zip(wanted, found, strict=True):
+        assert np.array_equal(logits[..., :1], tile)
 
 
 def test_one_tile_that_does_not_fit_is_a_clear_error() -> None:
@@ -87,8 +93,11 @@ def test_other_errors_are_not_swallowed() -> None:
 
 
 def test_flips_are_averaged() -> None:
-    plain = SemanticPredictor(Lopsided(), CPU)(tiles(1))[0][0, 0]
-    flipped = SemanticPredictor(Lopsided(), CPU, tta=True)(tiles(1))[0][0, 0]
+    logits = SemanticPredictor(Lopsided(), CPU)(tiles(1))[0][0]
+    plain = sigmoid(logits[:, 0] - logits[:, 1])
+    predictor = SemanticPredictor(Lopsided(), CPU, tta=True)
+    assert not predictor.gives_logits
+    flipped = predictor(tiles(1))[0][0, :, 0]
     assert plain[0] < plain[-1]
     assert flipped == pytest.approx((plain + plain[::-1]) / 2, abs=1e-6)
 
