@@ -15,7 +15,15 @@ _PACKAGED = (_PLUGIN_FOLDER / "engine" / "__init__.py").is_file()
 if TYPE_CHECKING or not _PACKAGED:
     from engine import __version__
     from engine.errors import EngineError, JobError, ModelError
-    from engine.jobs import ChipsJob, CompareJob, EvaluateJob, PretrainJob, SegmentJob, TrainJob
+    from engine.jobs import (
+        ChipsJob,
+        CompareJob,
+        EvaluateJob,
+        ImportModelJob,
+        PretrainJob,
+        SegmentJob,
+        TrainJob,
+    )
     from engine.protocol import (
         PROTOCOL_VERSION,
         Cancelled,
@@ -33,11 +41,20 @@ if TYPE_CHECKING or not _PACKAGED:
     )
     from engine.zoo.bands import ALPHA_NAME, bands_by_name
     from engine.zoo.card import BandSpec, ClassInfo, ModelCard
+    from engine.zoo.networks import NetworkInfo, list_networks, network_info
     from engine.zoo.registry import ModelEntry, find_model, list_models, user_zoo
 else:
     from .engine import __version__
     from .engine.errors import EngineError, JobError, ModelError
-    from .engine.jobs import ChipsJob, CompareJob, EvaluateJob, PretrainJob, SegmentJob, TrainJob
+    from .engine.jobs import (
+        ChipsJob,
+        CompareJob,
+        EvaluateJob,
+        ImportModelJob,
+        PretrainJob,
+        SegmentJob,
+        TrainJob,
+    )
     from .engine.protocol import (
         PROTOCOL_VERSION,
         Cancelled,
@@ -55,6 +72,7 @@ else:
     )
     from .engine.zoo.bands import ALPHA_NAME, bands_by_name
     from .engine.zoo.card import BandSpec, ClassInfo, ModelCard
+    from .engine.zoo.networks import NetworkInfo, list_networks, network_info
     from .engine.zoo.registry import ModelEntry, find_model, list_models, user_zoo
 
 __all__ = [
@@ -70,12 +88,14 @@ __all__ = [
     "Event",
     "Failure",
     "Hello",
+    "ImportModelJob",
     "JobError",
     "Log",
     "Metrics",
     "ModelCard",
     "ModelEntry",
     "ModelError",
+    "NetworkInfo",
     "PretrainJob",
     "Progress",
     "Result",
@@ -91,6 +111,8 @@ __all__ = [
     "engine_root",
     "find_model",
     "list_models",
+    "list_networks",
+    "network_info",
     "resource",
     "user_zoo",
 ]

@@ -7,13 +7,27 @@ from typing import List
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .algorithms.compare import CompareAlgorithm
+from .algorithms.evaluate import EvaluateAlgorithm
+from .algorithms.import_model import ImportModelAlgorithm
+from .algorithms.make_chips import MakeChipsAlgorithm
+from .algorithms.pretrain import PretrainAlgorithm
 from .algorithms.segment import SegmentAlgorithm
+from .algorithms.train import TrainAlgorithm
 from .engine_api import resource
 from .worker.client import EngineClient
 from .worker.environment import EngineEnvironment
 
 PROVIDER_ID = "rssegment"
-ALGORITHMS = (SegmentAlgorithm,)
+ALGORITHMS = (
+    SegmentAlgorithm,
+    MakeChipsAlgorithm,
+    TrainAlgorithm,
+    EvaluateAlgorithm,
+    CompareAlgorithm,
+    PretrainAlgorithm,
+    ImportModelAlgorithm,
+)
 
 
 class RsSegmentProvider(QgsProcessingProvider):

@@ -6,10 +6,11 @@ from typing import Callable, Dict, Mapping, Optional, Tuple
 
 from qgis.core import QgsProcessingFeedback
 
-from ..engine_api import Event, Log, Progress
+from ..engine_api import Event, Log, Metrics, Progress
 from ..messages import tr
 
 Span = Tuple[float, float]
+VALIDATION = "val"
 
 
 class FeedbackListener:
@@ -39,6 +40,8 @@ class FeedbackListener:
         """Pass an event on; called in the thread of the algorithm."""
         if isinstance(event, Progress):
             self._progress(event)
+        elif isinstance(event, Metrics) and event.series == VALIDATION:
+            self._feedback.pushInfo(metrics_text(event))
         elif isinstance(event, Log) and event.level == "warning":
             self._feedback.pushWarning(event.message)
         elif isinstance(event, Log):
@@ -58,10 +61,22 @@ class FeedbackListener:
         self._feedback.setProgress(self._percent)
 
 
+def metrics_text(event: Metrics) -> str:
+    """Return one line such as ``Epoch 3, step 120: loss 0.412, miou 0.731``."""
+    values = ", ".join(f"{name} {value:.4g}" for name, value in event.values.items())
+    text = tr("Epoch {epoch}, step {step}: {values}")
+    return text.format(epoch=f"{event.epoch:.3g}", step=event.step, values=values)
+
+
 def stage_texts() -> Dict[str, str]:
     """Return the names of the engine's stages for people."""
     return {
         "export": tr("Saving the web layer"),
+        "chips": tr("Cutting chips"),
+        "train": tr("Training"),
+        "validate": tr("Measuring"),
+        "evaluate": tr("Measuring"),
+        "publish": tr("Writing the model"),
         "predict": tr("Segmenting"),
         "raster": tr("Writing rasters"),
         "vectorize": tr("Drawing polygons"),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional
 
 from qgis.core import (
     QgsProcessingContext,
@@ -12,28 +11,28 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
-    QgsProcessingUtils,
-    QgsRectangle,
 )
 
 from ..engine_api import EngineError, ModelCard, SegmentJob, find_model
-from ..layers.label_source import wkt, write_polygons
-from ..layers.raster_source import RasterSource, raster_source
+from ..layers.polygon_file import write_polygons
+from ..layers.raster_source import RasterSource
 from ..layers.results import LAYER_NAMES, register_results
 from ..messages import tr
-from .base import EngineAlgorithm, processing_error
-from .listener import FeedbackListener, stage_texts
-from .segment_checks import check_segment
-from .segment_parameters import (
+from .base import (
+    SEGMENTATION,
+    About,
+    EngineAlgorithm,
+    plain_path,
+    processing_error,
+    temporary_path,
+)
+from .inputs import EXPORT_SPAN, corners, exported_crs, raster_path, take_raster
+from .parameters import (
     AOI,
     BANDS,
     BATCH,
-    CLASS_RASTER,
     DEVICE,
     DEVICES,
-    EXTENT,
-    MAX_MEMORY,
-    MIN_AREA,
     MODEL,
     MODEL_FOLDER,
     OUTPUT,
@@ -43,10 +42,18 @@ from .segment_parameters import (
     RASTER,
     RESUME,
     SCORE,
+    SECONDS,
+    TILE,
+)
+from .segment_checks import check_segment
+from .segment_parameters import (
+    CLASS_RASTER,
+    EXTENT,
+    MAX_MEMORY,
+    MIN_AREA,
     SCORE_RASTER,
     SIMPLIFY,
     SQUARE,
-    TILE,
     TTA,
     segment_parameters,
 )
@@ -84,10 +91,23 @@ __all__ = [
 
 ALGORITHM_ID = "rssegment:segment"
 COUNT = "COUNT"
-SECONDS = "SECONDS"
 RUN_ID = "RUN_ID"
 SPANS = {"predict": (0.0, 88.0), "raster": (88.0, 92.0), "vectorize": (92.0, 100.0)}
-SPANS_AFTER_EXPORT = {**SPANS, "export": (0.0, 30.0), "predict": (30.0, 88.0)}
+SPANS_AFTER_EXPORT = {**SPANS, **EXPORT_SPAN, "predict": (30.0, 88.0)}
+FIELDS = {
+    DEVICE: ("device", "choice"),
+    PRECISION: ("precision", "choice"),
+    MIN_AREA: ("min_area_m2", "float"),
+    SIMPLIFY: ("simplify_m", "float"),
+    SQUARE: ("square", "bool"),
+    TTA: ("tta", "bool"),
+    RESUME: ("resume", "bool"),
+    TILE: ("tile_px", "int"),
+    OVERLAP: ("overlap_px", "int"),
+    BATCH: ("batch", "int"),
+    MAX_MEMORY: ("max_memory_mib", "int"),
+    SCORE: ("score", "float"),
+}
 
 
 class SegmentAlgorithm(EngineAlgorithm):
@@ -97,41 +117,25 @@ class SegmentAlgorithm(EngineAlgorithm):
     _aoi: Optional[QgsProcessingFeatureSource] = None
     _results: Dict[str, Any]
 
-    def name(self) -> str:
-        """Return the id inside the provider."""
-        return "segment"
-
-    def displayName(self) -> str:
-        """Return the name for people."""
-        return tr("Segment raster")
-
-    def group(self) -> str:
-        """Return the group for people."""
-        return tr("Segmentation")
-
-    def groupId(self) -> str:
-        """Return the group's id."""
-        return "segmentation"
-
-    def tags(self) -> List[str]:
-        """Return words by which the toolbox finds the algorithm."""
-        return ["segmentation", "deep learning", "buildings", "land cover", "classify", "extract"]
-
-    def shortDescription(self) -> str:
-        """Return one sentence for tooltips."""
-        return tr("Turns a raster into polygons with a trained network.")
-
-    def shortHelpString(self) -> str:
-        """Return the help beside the dialog."""
-        return tr(
-            "Finds classes or objects in an orthophoto or satellite image with a trained model "
-            "and writes them as polygons to a GeoPackage: class, score, area in square metres "
-            "and perimeter in metres for each, with a style and the record of the run.\n\n"
-            "Rasters of any size are read tile by tile; tile seams do not show in the result. "
-            "Choose a model whose ground resolution fits the raster; a raster outside the "
-            "model's range is resampled with a warning.\n\n"
-            "The network runs in a process of its own, which needs an engine environment: "
-            "see the RS Segment panel."
+    def about(self) -> About:
+        """Return the texts of the algorithm."""
+        return About(
+            name="segment",
+            title=tr("Segment raster"),
+            group=SEGMENTATION,
+            summary=tr("Turns a raster into polygons with a trained network."),
+            help=tr(
+                "Finds classes or objects in an orthophoto or satellite image with a trained "
+                "model and writes them as polygons to a GeoPackage: class, score, area in square "
+                "metres and perimeter in metres for each, with a style and the record of the "
+                "run.\n\n"
+                "Rasters of any size are read tile by tile; tile seams do not show in the result. "
+                "Choose a model whose ground resolution fits the raster; a raster outside the "
+                "model's range is resampled with a warning.\n\n"
+                "The network runs in a process of its own, which needs an engine environment: "
+                "see the RS Segment panel."
+            ),
+            tags=("segmentation", "deep learning", "buildings", "land cover", "classify"),
         )
 
     def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
@@ -142,15 +146,9 @@ class SegmentAlgorithm(EngineAlgorithm):
         self.addOutput(QgsProcessingOutputNumber(SECONDS, tr("Seconds")))
         self.addOutput(QgsProcessingOutputString(RUN_ID, tr("Id of the run")))
 
-    def checkParameterValues(
-        self, parameters: Dict[str, Any], context: QgsProcessingContext
-    ) -> Tuple[bool, str]:
-        """Return whether the values can work, else what is wrong and what to do."""
-        ok, message = super().checkParameterValues(parameters, context)
-        if not ok:
-            return ok, message
-        problem = check_segment(self, parameters, context)
-        return not problem, problem
+    def problem(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
+        """Return what is wrong with the values and what to do."""
+        return check_segment(self, parameters, context)
 
     def prepareAlgorithm(
         self,
@@ -159,13 +157,8 @@ class SegmentAlgorithm(EngineAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> bool:
         """Take what is needed from the layers, in the layers' thread."""
-        layer = self.parameterAsRasterLayer(parameters, RASTER, context)
-        if layer is None or not layer.isValid():
-            raise QgsProcessingException(self.invalidRasterError(parameters, RASTER))
         self._results = {}
-        self._raster = raster_source(layer)
-        for warning in self._raster.warnings:
-            feedback.pushWarning(warning)
+        self._raster = take_raster(self, parameters, RASTER, context, feedback)
         self._aoi = self.parameterAsSource(parameters, AOI, context)
         if self._aoi is None and parameters.get(AOI):
             raise QgsProcessingException(self.invalidSourceError(parameters, AOI))
@@ -223,40 +216,15 @@ class SegmentAlgorithm(EngineAlgorithm):
     def _fields(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Dict[str, Any]:
         """Return the fields of the job that need no file to be written first."""
         entry = find_model(self.model_name(parameters, context))
-        fields: Dict[str, Any] = {
+        return {
+            **self.fields_of(FIELDS, parameters, context),
             "model": str(entry.folder.absolute()),
-            "output": _plain_path(self.parameterAsOutputLayer(parameters, OUTPUT, context)),
-            "class_raster": self._destination(parameters, CLASS_RASTER, context),
-            "score_raster": self._destination(parameters, SCORE_RASTER, context),
+            "output": plain_path(self.parameterAsOutputLayer(parameters, OUTPUT, context)),
+            "class_raster": self.destination(parameters, CLASS_RASTER, context),
+            "score_raster": self.destination(parameters, SCORE_RASTER, context),
             "bands": self.parameterAsInts(parameters, BANDS, context),
-            "device": self.parameterAsEnumString(parameters, DEVICE, context) or DEVICES[0],
-            "precision": self.parameterAsEnumString(parameters, PRECISION, context)
-            or PRECISIONS[0],
-            "min_area_m2": self.parameterAsDouble(parameters, MIN_AREA, context),
-            "simplify_m": self.parameterAsDouble(parameters, SIMPLIFY, context),
-            "square": self.parameterAsBool(parameters, SQUARE, context),
-            "tta": self.parameterAsBool(parameters, TTA, context),
-            "resume": self.parameterAsBool(parameters, RESUME, context),
             "overwrite": True,
         }
-        for key, name in (
-            (TILE, "tile_px"),
-            (OVERLAP, "overlap_px"),
-            (BATCH, "batch"),
-            (MAX_MEMORY, "max_memory_mib"),
-        ):
-            if parameters.get(key) not in (None, ""):
-                fields[name] = self.parameterAsInt(parameters, key, context)
-        if parameters.get(SCORE) not in (None, ""):
-            fields["score"] = self.parameterAsDouble(parameters, SCORE, context)
-        return fields
-
-    def _destination(
-        self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext
-    ) -> str:
-        if parameters.get(name) in (None, ""):
-            return ""
-        return str(self.parameterAsOutputLayer(parameters, name, context))
 
     def _inputs(
         self,
@@ -269,32 +237,13 @@ class SegmentAlgorithm(EngineAlgorithm):
         extent = self.parameterAsExtent(parameters, EXTENT, context, self._raster.crs)
         aoi_path = ""
         if self._aoi is not None:
-            aoi_path = _temporary("aoi.gpkg")
+            aoi_path = temporary_path("aoi.gpkg")
             write_polygons(self._aoi, aoi_path, context.transformContext(), feedback)
-        fields: Dict[str, Any] = {"aoi": aoi_path, "crs": self._raster.missing_crs_wkt}
-        if self._raster.gdal:
-            fields["raster"] = self._raster.gdal
-            if not extent.isNull():
-                fields["extent"] = _corners(extent)
-            return fields
-        if extent.isNull() and self._aoi is not None:
+        fields: Dict[str, Any] = {"aoi": aoi_path, "crs": exported_crs(self._raster)}
+        if self._raster.gdal and not extent.isNull():
+            fields["extent"] = corners(extent)
+        elif extent.isNull() and self._aoi is not None:
             extent = self._raster.extent_of(self._aoi, context.transformContext())
-        path = _temporary("raster.tif")
-        listener = FeedbackListener(feedback, SPANS_AFTER_EXPORT, stage_texts())
-        self._raster.export(
-            path, extent, card.resolution_m.nominal, context.transformContext(), feedback, listener
-        )
-        return {**fields, "raster": path, "crs": wkt(self._raster.crs)}
-
-
-def _corners(extent: QgsRectangle) -> Tuple[float, float, float, float]:
-    return extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()
-
-
-def _plain_path(destination: str) -> str:
-    """Return the file of a vector destination without a layer name."""
-    return str(Path(destination.split("|", 1)[0]).absolute())
-
-
-def _temporary(name: str) -> str:
-    return str(QgsProcessingUtils.generateTempFilename(name))
+        gsd_m = card.resolution_m.nominal
+        fields["raster"] = raster_path(self._raster, extent, gsd_m, context, feedback)
+        return fields

@@ -10,16 +10,8 @@ from qgis.core import QgsProcessingContext, QgsProviderRegistry, QgsRasterLayer
 
 from ..engine_api import EngineError, find_model
 from ..messages import tr, with_hint
-from .segment_parameters import (
-    BANDS,
-    CLASS_RASTER,
-    EXTENT,
-    OUTPUT,
-    OVERLAP,
-    RASTER,
-    SCORE_RASTER,
-    TILE,
-)
+from .parameters import BANDS, OUTPUT, OVERLAP, RASTER, TILE
+from .segment_parameters import CLASS_RASTER, EXTENT, SCORE_RASTER
 
 if TYPE_CHECKING:
     from .segment import SegmentAlgorithm

@@ -27,7 +27,7 @@ from qgis.core import (
 
 from ..engine_api import Event, Progress
 from ..messages import tr, with_hint
-from .label_source import wkt
+from .polygon_file import wkt
 
 MAX_EXPORT_PX = 400_000_000
 _NOT_FOR_OTHERS = ("/vsimem/", "MEM:")

@@ -53,6 +53,8 @@ class EngineClient:
         fields: Dict[str, Any],
         on_event: OnEvent,
         cancelled: Callable[[], bool],
+        *,
+        save_s: float = 0.0,
     ) -> FinalEvent:
         """Run a job and return its final event; blocks the calling thread, never raises.
 
@@ -60,23 +62,24 @@ class EngineClient:
             python: Interpreter of the engine.
             job: Name of the job, for example ``segment``.
             fields: The job as plain JSON values.
-            on_event: Called in the calling thread with every log and progress.
+            on_event: Called in the calling thread with every log, progress and metrics.
             cancelled: Asked every 50 ms; a cancelled job answers within a second.
+            save_s: How long the process of a cancelled job may go on in the background to
+                save its state, before it is killed. Meanwhile no second job of this kind starts.
         """
-        final = self._run_once(python, job, fields, on_event, cancelled)
+
+        def once() -> Union[FinalEvent, Ended]:
+            run = Run(str(next(self._ids)), job, fields, python, save_ms=round(1000 * save_s))
+            return self._run_once(run, on_event, cancelled)
+
+        final = once()
         if isinstance(final, Ended) and final.retry and not cancelled():
-            final = self._run_once(python, job, fields, on_event, cancelled)
+            final = once()
         return _death(final) if isinstance(final, Ended) else final
 
     def _run_once(
-        self,
-        python: str,
-        job: str,
-        fields: Dict[str, Any],
-        on_event: OnEvent,
-        cancelled: Callable[[], bool],
+        self, run: Run, on_event: OnEvent, cancelled: Callable[[], bool]
     ) -> Union[FinalEvent, Ended]:
-        run = Run(str(next(self._ids)), job, fields, python)
         dispatcher = self._started()
         if dispatcher is None:
             return Ended(tr("the plugin is closing"))

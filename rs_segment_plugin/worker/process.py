@@ -54,12 +54,16 @@ Message = Union[Event, Ended]
 
 @dataclass
 class Run:
-    """One job on its way through a process; ``mailbox`` receives its events."""
+    """One job on its way through a process; ``mailbox`` receives its events.
+
+    ``save_ms``: how long it may go on after a cancel to save its state.
+    """
 
     id: str
     job: str
     fields: Dict[str, Any]
     python: str
+    save_ms: int = 0
     mailbox: queue.SimpleQueue[Message] = field(default_factory=queue.SimpleQueue)
 
 
@@ -122,7 +126,11 @@ class EngineProcess(QObject):
         if self.run is None or self._cancel_timer.isActive():
             return
         self._write(encode_cancel(self.run.id))
-        self._cancel_timer.start(CANCEL_GRACE_MS)
+        self._cancel_timer.start(max(CANCEL_GRACE_MS, self.run.save_ms))
+
+    def saves(self, job: str) -> bool:
+        """Return whether a cancelled job of this kind still saves its state."""
+        return self.run is not None and self.run.job == job and self._cancel_timer.isActive()
 
     def quit(self) -> None:
         """Ask the process to end; it is killed if it does not within the grace."""
@@ -239,6 +247,7 @@ class Dispatcher(QObject):
         super().__init__()
         self._arguments = tuple(arguments)
         self._processes: List[EngineProcess] = []
+        self._waiting: List[Run] = []
         self._closed = False
 
     @pyqtSlot(object)
@@ -247,15 +256,22 @@ class Dispatcher(QObject):
         function()
 
     def start(self, run: Run) -> None:
-        """Start a job on the warm process if it fits, else on a new one."""
+        """Start a job on the warm process if it fits, else on a new one.
+
+        It waits while a cancelled job of its kind saves its state: both may mean the same files.
+        """
         if self._closed:
             run.mailbox.put(Ended("the plugin is closing"))
+            return
+        if run.save_ms and any(process.saves(run.job) for process in self._processes):
+            self._waiting.append(run)
             return
         for process in self._processes:
             if process.run is None and process.python == run.python:
                 process.take(run)
                 return
         process = EngineProcess(run.python, self._arguments, self)
+        process.idle.connect(self._start_waiting)
         process.idle.connect(self._drop_spare)
         process.ended.connect(self._forget)
         self._processes.append(process)
@@ -263,6 +279,9 @@ class Dispatcher(QObject):
 
     def cancel(self, run: Run) -> None:
         """Cancel a job, whichever process has it."""
+        if run in self._waiting:
+            self._waiting.remove(run)
+            run.mailbox.put(Cancelled(run.id))
         for process in self._processes:
             if process.run is run:
                 process.cancel()
@@ -276,8 +295,14 @@ class Dispatcher(QObject):
     def close(self) -> None:
         """End all processes and wait for them; no job starts afterwards."""
         self._closed = True
+        self._start_waiting()
         for process in list(self._processes):
             process.end_now()
+
+    def _start_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for run in waiting:
+            self.start(run)
 
     def _drop_spare(self) -> None:
         """Keep the newest idle process only."""
@@ -290,3 +315,4 @@ class Dispatcher(QObject):
         if process in self._processes:
             self._processes.remove(process)
             process.deleteLater()
+        self._start_waiting()
