@@ -57,6 +57,7 @@ class LayerSpec:
         class_names: Name of each class id.
         model_id: Id of the model.
         run_id: Id of the run.
+        geometry_type: ``Polygon`` or ``MultiPolygon``.
     """
 
     name: str
@@ -64,6 +65,7 @@ class LayerSpec:
     class_names: Mapping[int, str]
     model_id: str
     run_id: str
+    geometry_type: str = "Polygon"
 
 
 def record_batch(batch: FeatureBatch, spec: LayerSpec) -> pa.RecordBatch:

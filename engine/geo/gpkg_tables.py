@@ -48,26 +48,32 @@ def file_date() -> str:
     return f"{datetime.fromtimestamp(epoch, tz=timezone.utc):%Y-%m-%dT%H:%M:%S}.000Z"
 
 
-def write_style(path: Path, layer: str, qml: str, *, name: str) -> None:
-    """Store the default style of a layer; QGIS applies it when the layer is opened.
+def write_style(path: Path, layer: str, qml: str, *, name: str, is_default: bool = True) -> None:
+    """Store a style of a layer; QGIS applies the default one when the layer is opened.
+
+    A default style replaces all styles that the layer had, any other one those of its name.
 
     Args:
         path: A GeoPackage of this engine.
         layer: Name of the layer.
         qml: Style as QGIS writes it, see :mod:`.style`.
         name: Name of the style, at most 30 characters are kept.
+        is_default: Whether this is the style that a new layer gets.
 
     Raises:
         DiskError: If the file cannot be written.
     """
     with _writing(path) as database:
         _create(database, STYLE_TABLE, _CREATE_STYLES, "styles of the layers")
-        database.execute("DELETE FROM layer_styles WHERE f_table_name = ?", (layer,))
+        database.execute(
+            "DELETE FROM layer_styles WHERE f_table_name = ? AND (? OR styleName = ?)",
+            (layer, is_default, name[:30]),
+        )
         database.execute(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name,"
             " f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description,"
-            " owner, ui, update_time) VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '', NULL, ?)",
-            (layer, GEOMETRY_COLUMN, name[:30], qml, name, file_date()),
+            " owner, ui, update_time) VALUES ('', '', ?, ?, ?, ?, '', ?, ?, '', NULL, ?)",
+            (layer, GEOMETRY_COLUMN, name[:30], qml, is_default, name, file_date()),
         )
 
 

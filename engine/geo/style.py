@@ -12,6 +12,9 @@ FILL_ALPHA = 110
 OUTLINE_RATIO = 0.6
 """Brightness of outlines relative to the fill."""
 OUTLINE_MM = 0.3
+GOLDEN_DEGREES = 137.508
+"""Step of the hue from feature to feature: multiples of it never come close to each other soon."""
+ONE_COLOR = "#808080"
 
 _DOCUMENT = """<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
 <qgis styleCategories="Symbology" version="3.22.0">
@@ -34,9 +37,31 @@ _SYMBOL = """      <symbol type="fill" name="{index}" alpha="1" clip_to_extent="
         <layer class="SimpleFill" enabled="1" pass="0" locked="0">
           <Option type="Map">
 {options}
-          </Option>
+          </Option>{extra}
         </layer>
       </symbol>"""
+_SINGLE = """  <renderer-v2 type="singleSymbol" symbollevels="0" enableorderby="0" \
+forceraster="0">
+    <symbols>
+{symbol}
+    </symbols>
+  </renderer-v2>
+  <layerGeometryType>2</layerGeometryType>"""
+_PROPERTIES = """
+          <data_defined_properties>
+            <Option type="Map">
+              <Option name="name" type="QString" value=""/>
+              <Option name="properties" type="Map">
+{properties}
+              </Option>
+              <Option name="type" type="QString" value="collection"/>
+            </Option>
+          </data_defined_properties>"""
+_PROPERTY = """                <Option name="{name}" type="Map">
+                  <Option name="active" type="bool" value="true"/>
+                  <Option name="expression" type="QString" value="{expression}"/>
+                  <Option name="type" type="int" value="3"/>
+                </Option>"""
 _OPTION = '            <Option name="{name}" type="QString" value="{value}"/>'
 _PALETTED = """  <pipe>
     <rasterrenderer type="paletted" band="1" opacity="1" alphaBand="-1" nodataColor="">
@@ -66,6 +91,24 @@ def class_layer_qml(classes: Sequence[ClassInfo]) -> str:
     return _DOCUMENT.format(body=_CATEGORIZED.format(categories=categories, symbols=symbols))
 
 
+def one_by_one_qml() -> str:
+    """Return the style of a polygon layer that gives neighbouring features different colours.
+
+    The hue goes round the circle by the golden angle from one feature to the next.
+    """
+    hue = f"($id * {GOLDEN_DEGREES}) % 360"
+    colors = {
+        "fillColor": f"color_hsla({hue}, 75, 50, {FILL_ALPHA})",
+        "outlineColor": f"color_hsl({hue}, 75, 30)",
+    }
+    properties = "\n".join(
+        _PROPERTY.format(name=name, expression=escape(expression))
+        for name, expression in colors.items()
+    )
+    symbol = _symbol(0, ONE_COLOR, _PROPERTIES.format(properties=properties))
+    return _DOCUMENT.format(body=_SINGLE.format(symbol=symbol))
+
+
 def class_raster_qml(classes: Sequence[ClassInfo]) -> str:
     """Return the style of a class raster: opaque colours, background classes transparent.
 
@@ -84,8 +127,8 @@ def class_raster_qml(classes: Sequence[ClassInfo]) -> str:
     return _DOCUMENT.format(body=_PALETTED.format(entries=entries))
 
 
-def _symbol(index: int, color: str) -> str:
-    """Return a fill symbol in a colour ``#rrggbb``."""
+def _symbol(index: int, color: str, extra: str = "") -> str:
+    """Return a fill symbol in a colour ``#rrggbb``; ``extra`` goes into its layer."""
     rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     fill = ",".join(str(part) for part in rgb)
     outline = ",".join(str(round(part * OUTLINE_RATIO)) for part in rgb)
@@ -99,4 +142,4 @@ def _symbol(index: int, color: str) -> str:
         "joinstyle": "miter",
     }
     options = "\n".join(_OPTION.format(name=name, value=value) for name, value in values.items())
-    return _SYMBOL.format(index=index, options=options)
+    return _SYMBOL.format(index=index, options=options, extra=extra)

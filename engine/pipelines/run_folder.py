@@ -13,7 +13,7 @@ import os
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,16 +126,20 @@ class RunFolder:
 
     def save(self, strip: PanelStrip) -> None:
         """Write a strip durably and note it in the journal."""
-        name = f"p{strip.panel:04d}_r{strip.row_index:08d}.strip"
+        self.save_bytes(strip.panel, strip.row_index, _encode(strip))
+
+    def save_bytes(self, panel: int, row: int, data: bytes) -> None:
+        """Write the record of a row of tiles durably and note it in the journal."""
+        name = f"p{panel:04d}_r{row:08d}.strip"
         path = self.path / "strips" / name
         with disk_errors(path):
-            _write_synced(path, _encode(strip))
-            line = json.dumps({"panel": strip.panel, "row": strip.row_index, "file": name})
+            _write_synced(path, data)
+            line = json.dumps({"panel": panel, "row": row, "file": name})
             with (self.path / JOURNAL_FILE).open("a", encoding="utf-8") as journal:
                 journal.write("\n" + line)
                 journal.flush()
                 os.fsync(journal.fileno())
-        self._finished[strip.panel, strip.row_index] = name
+        self._finished[panel, row] = name
 
     def load(self, panel: int, row: int) -> PanelStrip:
         """Read a finished strip.
@@ -143,18 +147,32 @@ class RunFolder:
         Raises:
             DiskError: If it is missing or damaged.
         """
-        path = self.path / "strips" / self._finished[panel, row]
-        with disk_errors(path):
-            data = path.read_bytes()
-        strip = _decode(data, panel, row)
+        strip = _decode(self.load_bytes(panel, row), panel, row)
         if strip is None:
+            path = self.path / "strips" / self._finished[panel, row]
             raise DiskError(f"strip {path} is damaged", "run again without resume")
         return strip
 
-    def drop_damaged(self) -> None:
-        """Forget finished strips that cannot be read, so that they are computed again."""
-        for (panel, row), name in list(self._finished.items()):
-            if _decode((self.path / "strips" / name).read_bytes(), panel, row) is None:
+    def load_bytes(self, panel: int, row: int) -> bytes:
+        """Read the record of a row of tiles as it was written.
+
+        Raises:
+            DiskError: If it is missing.
+        """
+        path = self.path / "strips" / self._finished[panel, row]
+        with disk_errors(path):
+            return path.read_bytes()
+
+    def drop_damaged(self, is_sound: Callable[[bytes, int, int], bool] | None = None) -> None:
+        """Forget finished records that cannot be read, so that they are computed again.
+
+        Args:
+            is_sound: Whether the bytes of a panel and row are those that were written; strips
+                are checked if it is not given.
+        """
+        sound = is_sound or _is_strip
+        for panel, row in list(self._finished):
+            if not sound(self.load_bytes(panel, row), panel, row):
                 del self._finished[panel, row]
 
     def remove(self) -> None:
@@ -218,6 +236,10 @@ def _decode(data: bytes, panel: int, row: int) -> PanelStrip | None:
     parts = (body[:labels_bytes], body[labels_bytes:])
     labels, scores = (_array(zlib.decompress(part), (height, width)) for part in parts)
     return PanelStrip(panel, row, labels, scores)
+
+
+def _is_strip(data: bytes, panel: int, row: int) -> bool:
+    return _decode(data, panel, row) is not None
 
 
 def _array(data: bytes, shape: tuple[int, int]) -> NDArray[np.uint8]:

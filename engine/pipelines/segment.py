@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import EngineError
@@ -15,6 +14,7 @@ from ..predict.semantic import SemanticPredictor, warm_network
 from ..predict.strips import TileCounts, TileLoop
 from ..protocol import IsCancelled, Log, Progress, Report, Result
 from .run_folder import RunFolder, disk_errors, run_folder_for
+from .segment_instances import predict_instances, write_instances
 from .segment_output import (
     ClassCounts,
     StripReader,
@@ -25,21 +25,12 @@ from .segment_output import (
     write_rasters,
     write_vector,
 )
-from .segment_setup import SegmentSetup, prepare
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A prepared run with its folder and its listeners."""
-
-    setup: SegmentSetup
-    folder: RunFolder
-    report: Report
-    cancelled: IsCancelled
+from .segment_run import SegmentRun
+from .segment_setup import INSTANCE, SegmentSetup, prepare
 
 
 def run_segment(job: SegmentJob, report: Report, cancelled: IsCancelled) -> Result:
-    """Segment one raster with one semantic model.
+    """Segment one raster with one model, semantic or instance.
 
     Outputs get their final names only when all of them are whole. An interrupted run leaves
     its folder beside the output, from which the same job with ``resume`` goes on.
@@ -69,14 +60,14 @@ def run_segment(job: SegmentJob, report: Report, cancelled: IsCancelled) -> Resu
     with RunFolder(
         run_folder_for(setup.outputs.vector), setup.identity(), resume=job.resume
     ) as folder:
-        run = _Run(setup, folder, report, cancelled)
-        tiles = _predict(run)
+        run = SegmentRun(setup, folder, report, cancelled)
+        tiles = predict_instances(run) if _is_instance(setup) else _predict(run)
         counts = _write(run, tiles, started, clock)
         folder.remove()
     return _result(setup, counts, tiles, time.monotonic() - clock)
 
 
-def _predict(run: _Run) -> TileCounts:
+def _predict(run: SegmentRun) -> TileCounts:
     """Compute the strips that are not finished yet."""
     setup, folder, plan = run.setup, run.folder, run.setup.plan
     folder.drop_damaged()
@@ -104,12 +95,8 @@ def _predict(run: _Run) -> TileCounts:
     return counts
 
 
-def _tile_loop(run: _Run, predictor: SemanticPredictor, total: int) -> TileLoop:
+def _tile_loop(run: SegmentRun, predictor: SemanticPredictor, total: int) -> TileLoop:
     card, job = run.setup.card, run.setup.job
-
-    def on_tiles(counts: TileCounts) -> None:
-        run.report(Progress("predict", counts.done + counts.skipped, total, "tiles"))
-
     background = tuple(c.id for c in card.classes if c.background)
     threshold = card.score_threshold if job.score < 0 else job.score
     return TileLoop(
@@ -121,18 +108,16 @@ def _tile_loop(run: _Run, predictor: SemanticPredictor, total: int) -> TileLoop:
         logits=predictor.gives_logits,
         batch=run.setup.backend.batch,
         cancelled=run.cancelled,
-        on_tiles=on_tiles,
+        on_tiles=run.tile_reporter(total),
     )
 
 
-def _write(run: _Run, tiles: TileCounts, started: float, clock: float) -> ClassCounts:
+def _write(run: SegmentRun, tiles: TileCounts, started: float, clock: float) -> ClassCounts:
     """Write all outputs under partial names, then give them their final ones."""
     setup = run.setup
-    reader = StripReader(setup, run.folder, run.report, run.cancelled)
     partials = {path: _partial(path) for path in setup.outputs.all()}
     try:
-        write_rasters(setup, reader, partials)
-        counts = write_vector(setup, reader, partials[setup.outputs.vector])
+        counts = _write_results(run, partials)
         record = manifest(
             setup, counts, (tiles.done, tiles.skipped), (started, time.monotonic() - clock)
         )
@@ -142,6 +127,21 @@ def _write(run: _Run, tiles: TileCounts, started: float, clock: float) -> ClassC
         for partial in partials.values():
             _remove_partial(partial)
     return counts
+
+
+def _write_results(run: SegmentRun, partials: dict[Path, Path]) -> ClassCounts:
+    """Write rasters and polygons under their partial names."""
+    setup = run.setup
+    vector = partials[setup.outputs.vector]
+    if _is_instance(setup):
+        return write_instances(run, vector)
+    reader = StripReader(setup, run.folder, run.report, run.cancelled)
+    write_rasters(setup, reader, partials)
+    return write_vector(setup, reader, vector)
+
+
+def _is_instance(setup: SegmentSetup) -> bool:
+    return setup.card.task == INSTANCE
 
 
 def _partial(path: Path) -> Path:

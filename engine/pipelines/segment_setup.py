@@ -27,6 +27,9 @@ from ..predict.plan import Panel, TilePlan, plan_tiles
 from ..zoo.bands import choose_bands
 from ..zoo.card import ModelCard
 from ..zoo.registry import ModelEntry, file_sha256, find_model
+from .segment_instances_checks import check_instance_job
+
+INSTANCE = "instance"
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def prepare(job: SegmentJob) -> SegmentSetup:
     job.check()
     outputs = _outputs(job)
     entry = find_model(job.model)
-    card = _semantic_card(entry)
+    card = _usable_card(entry)
     with RasterReader(job.raster) as reader:
         bands, note = choose_bands(reader.band_names, reader.count, card.bands, job.bands)
         warnings = check_dtype(reader.dtype, card.dtypes)
@@ -148,6 +151,7 @@ def prepare(job: SegmentJob) -> SegmentSetup:
     grid = source_grid.window(window)
     grid = grid.scaled(*shape_px) if shape_px else grid
     plan = _plan(job, card, grid)
+    warnings += check_instance_job(job, plan) if card.task == INSTANCE else []
     return SegmentSetup(
         job=job,
         entry=entry,
@@ -159,7 +163,7 @@ def prepare(job: SegmentJob) -> SegmentSetup:
         bands=bands,
         aoi=AoiMask(job.aoi, job.aoi_layer, grid) if job.aoi else None,
         plan=plan,
-        backend=(backend := choose_backend(job.device, job.precision, job.batch)),
+        backend=(backend := _backend(job, card)),
         raster_fingerprint=fingerprint,
         run_id=_run_id(job, card, fingerprint, (bands, plan.tile_px, plan.overlap_px, backend)),
         notes=[note] if note else [],
@@ -167,16 +171,22 @@ def prepare(job: SegmentJob) -> SegmentSetup:
     )
 
 
-def _semantic_card(entry: ModelEntry) -> ModelCard:
+def _usable_card(entry: ModelEntry) -> ModelCard:
     card = entry.card
     if card is None or card.weights is None:
         raise ModelError(f"model {entry.id!r} has no weights", "train it first, or import weights")
-    if card.task != "semantic":
-        raise ModelError(
-            f"model {card.id!r} is for {card.task} segmentation, which cannot be run yet",
-            "choose a semantic model",
-        )
     return card
+
+
+def _backend(job: SegmentJob, card: ModelCard) -> Backend:
+    """Return the backend; instance networks run in fp32 unless the job asks for another.
+
+    Corners of boxes in a tile of 1000 px would be off by several pixels in bf16.
+    """
+    precision = job.precision
+    if card.task == INSTANCE and precision == "auto":
+        precision = "fp32"
+    return choose_backend(job.device, precision, job.batch)
 
 
 def _with_crs(grid: Grid, job: SegmentJob) -> Grid:
@@ -214,13 +224,13 @@ def _plan(job: SegmentJob, card: ModelCard, grid: Grid) -> TilePlan:
             f"overlap {overlap_px} px is not smaller than the tile of {tile_px} px",
             "choose a smaller overlap",
         )
-    classes = max(2, len(card.classes))
+    layers = 0 if card.task == INSTANCE else max(2, len(card.classes)) + 1
     return plan_tiles(
         (grid.height, grid.width),
         tile_px=tile_px,
         overlap_px=overlap_px,
         stride=card.stride,
-        column_bytes=4 * (classes + 1) + 4 * len(card.bands) + 2,
+        column_bytes=4 * layers + 4 * len(card.bands) + 2,
         memory_mib=job.max_memory_mib,
     )
 

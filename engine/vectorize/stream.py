@@ -88,16 +88,16 @@ def vectorize(
         ValueError: If the strips do not fit the grid or each other.
         RasterError: If the CRS of the grid cannot be understood.
     """
-    how = _simplification(grid, options)
+    how = simplification(grid, options)
     if how.tolerance > 0:
-        how = _without_conflicts(strips, grid, class_ids, how)
+        how = without_conflicts(strips, grid, class_ids, how)
         how = replace(how, mark_only=options.square)
-    for regions in _finished_regions(strips, grid, class_ids, how, check_void=False):
+    for regions in finished_regions(strips, grid, class_ids, how, check_void=False):
         for part in _parts(regions):
             yield from _features(part, grid, options, how.tolerance)
 
 
-def _simplification(grid: Grid, options: VectorOptions) -> Simplification:
+def simplification(grid: Grid, options: VectorOptions) -> Simplification:
     """Return the tolerance in metres with the size of the pixels in metres."""
     height_m, width_m = grid.pixel_size_m
     tolerance_m = options.simplify_m
@@ -106,7 +106,7 @@ def _simplification(grid: Grid, options: VectorOptions) -> Simplification:
     return Simplification(tolerance_m, (width_m, height_m))
 
 
-def _without_conflicts(
+def without_conflicts(
     strips: Callable[[], Iterator[Strip]],
     grid: Grid,
     class_ids: Collection[int],
@@ -125,7 +125,7 @@ def _without_conflicts(
         how = replace(how, arcs=arcs, levels=levels)
         found = [
             bad_arcs(regions, grid.width, reach_px=reach_px, whole=attempt >= WHOLE_REGIONS_AT)
-            for regions in _finished_regions(strips, grid, class_ids, how, check_void=True)
+            for regions in finished_regions(strips, grid, class_ids, how, check_void=True)
         ]
         bad = np.unique(np.concatenate(found))
         if not len(bad):
@@ -147,7 +147,7 @@ def _raised(
     return every, np.minimum(level, MAX_LEVEL).astype(np.uint8)
 
 
-def _finished_regions(
+def finished_regions(
     strips: Callable[[], Iterator[Strip]],
     grid: Grid,
     class_ids: Collection[int],
@@ -183,10 +183,7 @@ def _features(
     regions: Regions, grid: Grid, options: VectorOptions, tolerance_m: float
 ) -> Iterator[FeatureBatch]:
     """Turn finished regions into a batch, without those that are too small."""
-    polygons = map_polygons(regions, grid)
-    if options.square and tolerance_m > 0:
-        simple = map_polygons(simplified(regions), grid)
-        polygons = square_polygons(regions, polygons, simple, grid, tolerance_m)
+    polygons = finished_polygons(regions, grid, options, tolerance_m)
     area_m2, perimeter_m = measure(polygons, grid.crs_wkt)
     kept = area_m2 >= options.min_area_m2
     if not kept.any():
@@ -199,6 +196,24 @@ def _features(
         area_m2=area_m2[kept],
         perimeter_m=perimeter_m[kept],
     )
+
+
+def finished_polygons(
+    regions: Regions, grid: Grid, options: VectorOptions, tolerance_m: float
+) -> NDArray[np.object_]:
+    """Return the polygons of regions in map coordinates, squared if that is wanted.
+
+    Args:
+        regions: Simplified regions, or marked ones that are to be squared.
+        grid: Grid of their coordinates.
+        options: How.
+        tolerance_m: Tolerance of the simplification; 0 if there was none.
+    """
+    polygons = map_polygons(regions, grid)
+    if options.square and tolerance_m > 0:
+        simple = map_polygons(simplified(regions), grid)
+        polygons = square_polygons(regions, polygons, simple, grid, tolerance_m)
+    return polygons
 
 
 def map_polygons(regions: Regions, grid: Grid) -> NDArray[np.object_]:
