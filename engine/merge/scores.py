@@ -126,8 +126,19 @@ class ScoreAccumulator:
         else:
             add_scores(self._sums, self._total, values, self._weights, place)
 
-    def flush(self, row_stop: int, rule: LabelRule) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def take(self, row_stop: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Take out the rows from the strip's first row up to ``row_stop`` (exclusive).
+
+        Returns:
+            Weighted sums of scores float32 ``[h, width, K]`` and sums of weights ``[h, width]``.
+        """
+        height = row_stop - self.row_off
+        taken = self._sums[:height].copy(), self._total[:height].copy()
+        self._drop(height)
+        return taken
+
+    def flush(self, row_stop: int, rule: LabelRule) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Take out finished rows as :meth:`take` does, as labels and scores of a rule.
 
         Returns:
             Labels uint8 ``[h, width]`` (255 where no tile was added) and scores uint8
@@ -135,9 +146,13 @@ class ScoreAccumulator:
         """
         height = row_stop - self.row_off
         labels, scores = rule.labels(self._sums[:height], self._total[:height])
+        self._drop(height)
+        return labels, scores
+
+    def _drop(self, height: int) -> None:
+        """Move the rows below the first ones to the top and clear the rest."""
         keep = self._total.shape[0] - height
         for array in (self._sums, self._total):
             array[:keep] = array[height:].copy()
             array[keep:] = 0
-        self.row_off = row_stop
-        return labels, scores
+        self.row_off += height

@@ -72,19 +72,27 @@ class TileLoop:
         Rows of tiles above it that reach into its strip are computed again, in the same
         order as in an undisturbed run, so that the strips are equal to the last bit.
         """
-        start = self.plan.first_row_for(first_row)
+        start = self.start_row(first_row)
         width = panel.read_stop - panel.read_start
         merged = ScoreAccumulator(self.classes, width, self.plan.tile_px, self.plan.overlap_px)
         merged.start_at(self.plan.row_starts[start])
-        rows = iter_tile_rows(source, self.plan, start)
-        with Prefetcher(rows) as tile_rows:
+        with Prefetcher(iter_tile_rows(source, self.plan, start)) as tile_rows:
             for tile_row in tile_rows:
                 self._run_row(panel, tile_row, merged, counts)
-                row_start, row_stop = self.plan.strip_rows(tile_row.index)
-                labels, scores = merged.flush(row_stop, self.rule)
-                valid = tile_row.valid[: row_stop - row_start]
-                if tile_row.index >= first_row:
-                    yield self._strip(panel, tile_row.index, (labels, scores), valid)
+                for strip in self.finish(panel, tile_row, merged):
+                    if strip.row_index >= first_row:
+                        yield strip
+
+    def start_row(self, first_row: int) -> int:
+        """Return the row of tiles to begin with, so that ``first_row`` comes out as always."""
+        return self.plan.first_row_for(first_row)
+
+    def finish(self, panel: Panel, row: TileRow, merged: ScoreAccumulator) -> Iterator[PanelStrip]:
+        """Yield the strips that are final once this row of tiles is merged."""
+        row_start, row_stop = self.plan.strip_rows(row.index)
+        labels, scores = merged.flush(row_stop, self.rule)
+        valid = row.valid[: row_stop - row_start]
+        yield self._strip(panel, row.index, (labels, scores), valid)
 
     def _run_row(
         self, panel: Panel, row: TileRow, merged: ScoreAccumulator, counts: TileCounts
