@@ -10,6 +10,7 @@ from ..errors import JobError
 from .base import Job, check_choice, check_given, check_range
 
 MASK_DTYPE_CLASSES = 255
+DEFAULT_TILE_PX = 512
 SPLIT_UNITS = ("block", "raster")
 _COLOR = re.compile(r"^.+=#[0-9a-fA-F]{6}$", re.DOTALL)
 
@@ -40,7 +41,7 @@ class ChipsJob(Job):
         crs: CRS of rasters without one, as WKT2 or ``EPSG:n``.
         bands: Raster band numbers (from 1); empty means all except alpha.
         gsd_m: Pixel size of the chips in metres; 0 means the raster's own.
-        tile_px: Side of a chip in pixels.
+        tile_px: Side of a chip in pixels; 0 means 512, or what the data set's papers use.
         overlap_px: Overlap of neighbouring chips of one split part in pixels.
         split: Shares of train, val and test ground in percent.
         split_by: ``block`` (ground blocks of ``block_m``) or ``raster`` (whole rasters).
@@ -72,7 +73,7 @@ class ChipsJob(Job):
     crs: str = ""
     bands: Tuple[int, ...] = ()
     gsd_m: float = 0.0
-    tile_px: int = 512
+    tile_px: int = 0
     overlap_px: int = 0
     split: Tuple[float, float, float] = (70.0, 15.0, 15.0)
     split_by: str = "block"
@@ -102,8 +103,9 @@ class ChipsJob(Job):
         self._check_numbers()
 
     def _check_numbers(self) -> None:
-        check_range("tile_px", self.tile_px, 16, 8192)
-        check_range("overlap_px", self.overlap_px, 0, self.tile_px - 1)
+        if self.tile_px:
+            check_range("tile_px", self.tile_px, 16, 8192)
+        check_range("overlap_px", self.overlap_px, 0, (self.tile_px or DEFAULT_TILE_PX) - 1)
         check_range("gsd_m", self.gsd_m, 0.0, 1e5)
         check_range("block_m", self.block_m, 0.0, 1e7)
         check_range("buffer_m", self.buffer_m, 0.0, 1e7)

@@ -1,0 +1,181 @@
+"""Label polygons on a pixel grid: class masks and one mask per object, cut at the chip's edges.
+
+Polygons are kept in pixel coordinates (x is the column, y the row), where every grid is upright.
+A pixel belongs to a polygon if its centre does. One polygon of the layer, with all its parts and
+holes, is one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+
+from ..geo.grid import Grid
+from ..geo.windows import Window
+from .chip_folder import IGNORE_INDEX
+from .labels import BACKGROUND_ID, rasterize_polygons
+
+LEAST_OBJECT_PX = 4
+LEAST_OBJECT_RATIO = 0.1
+MANY_VERTICES = 400
+_POLYGON = shapely.GeometryType.POLYGON
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ObjectMask:
+    """One object of a chip.
+
+    Attributes:
+        class_id: Its class.
+        crowd: Whether it is a remainder that must neither be learnt nor counted.
+        row: First row of the mask in the chip.
+        col: First column of the mask in the chip.
+        mask: Its pixels, ``bool[h, w]``.
+    """
+
+    class_id: int
+    crowd: bool
+    row: int
+    col: int
+    mask: BoolArray
+
+
+class PixelPolygons:
+    """Polygons on one grid.
+
+    Args:
+        polygons: Shapely polygons in the CRS of the grid, ``[n]``.
+        class_ids: Class of each, 255 for ignored ground.
+        grid: The grid.
+    """
+
+    def __init__(self, polygons: NDArray[Any], class_ids: Sequence[int], grid: Grid) -> None:
+        def to_pixels(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+            rows, cols = grid.map_to_pixel(x, y)
+            return cols, rows
+
+        moved = shapely.transform(polygons, to_pixels, interleaved=False)
+        inside = shapely.intersects(moved, shapely.box(0, 0, grid.width, grid.height))
+        self.polygons: NDArray[Any] = moved[inside]
+        self.class_ids = np.asarray(class_ids, np.int64)[inside]
+        self._areas_px = shapely.area(self.polygons)
+        self._large = shapely.get_num_coordinates(self.polygons) > MANY_VERTICES
+        self._tree = shapely.STRtree(self.polygons)
+
+    def __len__(self) -> int:
+        return len(self.polygons)
+
+    def touching(self, window: Window) -> list[int]:
+        """Return the numbers of the polygons whose boxes touch a window, in their order."""
+        return sorted(int(i) for i in self._tree.query(_box(window)))
+
+    def area_in(self, window: Window) -> dict[int, float]:
+        """Return the area in square pixels of each class inside a window."""
+        found = np.array(self.touching(window), np.int64)
+        if not len(found):
+            return {}
+        areas = shapely.area(shapely.intersection(self.polygons[found], _box(window)))
+        ids = self.class_ids[found]
+        return {int(i): float(areas[ids == i].sum()) for i in np.unique(ids)}
+
+    def covered(self, window: Window) -> BoolArray:
+        """Return the pixels of a window that lie in any polygon, ``[h, w]``."""
+        shapes = [self._shape(index, window) for index in self.touching(window)]
+        place = Affine.translation(window.col_off, window.row_off)
+        return rasterize_polygons(shapes, place, (window.height, window.width)) > 0
+
+    def cut(self, window: Window, background: int) -> tuple[NDArray[np.uint8], list[PolygonPart]]:
+        """Return the classes in a window and the part of each polygon in it.
+
+        Args:
+            window: The window.
+            background: Id of ground outside all polygons.
+
+        Returns:
+            Class ids ``uint8[h, w]``, later polygons over earlier ones, and the parts in the
+            order of the polygons, without those that hold no pixel centre.
+        """
+        mask = np.full((window.height, window.width), background, np.uint8)
+        parts = []
+        for index in self.touching(window):
+            part = self._part(index, window)
+            if part is None:
+                continue
+            place = mask[part.row : part.row + part.mask.shape[0]]
+            place[:, part.col : part.col + part.mask.shape[1]][part.mask] = part.class_id
+            parts.append(part)
+        return mask, parts
+
+    def _shape(self, index: int, window: Window) -> Any:
+        """Return a polygon, without its far parts if it is large."""
+        polygon = self.polygons[index]
+        if not self._large[index]:
+            return polygon
+        near = shapely.get_parts(shapely.intersection(polygon, _box(window, 2)))
+        return shapely.multipolygons(near[shapely.get_type_id(near) == _POLYGON])
+
+    def _part(self, index: int, window: Window) -> PolygonPart | None:
+        shape = self._shape(index, window)
+        if shape.is_empty:
+            return None
+        x0, y0, x1, y1 = shape.bounds
+        top, left = max(int(y0), window.row_off), max(int(x0), window.col_off)
+        bottom, right = min(int(y1) + 1, window.row_end), min(int(x1) + 1, window.col_end)
+        if bottom <= top or right <= left:
+            return None
+        place = Affine.translation(left, top)
+        mask = rasterize_polygons([shape], place, (bottom - top, right - left)) > 0
+        if not mask.any():
+            return None
+        row, col = top - window.row_off, left - window.col_off
+        return PolygonPart(int(self.class_ids[index]), float(self._areas_px[index]), row, col, mask)
+
+
+@dataclass(frozen=True)
+class PolygonPart:
+    """The pixels of one polygon in a window, and the area of the whole polygon."""
+
+    class_id: int
+    area_px: float
+    row: int
+    col: int
+    mask: BoolArray
+
+
+def objects_of(parts: Sequence[PolygonPart], known: BoolArray) -> list[ObjectMask]:
+    """Return the objects of a chip.
+
+    Pixels of unknown ground are taken off. An object of which less than a tenth or fewer than
+    four pixels are left is a crowd; one without any pixel is dropped.
+
+    Args:
+        parts: Parts of polygons from :meth:`PixelPolygons.cut`.
+        known: Pixels whose class is known, ``[H, W]``.
+    """
+    objects = []
+    for part in parts:
+        if part.class_id in (BACKGROUND_ID, IGNORE_INDEX):
+            continue
+        height, width = part.mask.shape
+        mask = part.mask & known[part.row : part.row + height, part.col : part.col + width]
+        left = int(mask.sum())
+        if left:
+            crowd = left < LEAST_OBJECT_PX or left < LEAST_OBJECT_RATIO * part.area_px
+            objects.append(ObjectMask(part.class_id, crowd, part.row, part.col, mask))
+    return objects
+
+
+def _box(window: Window, more_px: int = 0) -> shapely.Polygon:
+    return shapely.box(
+        window.col_off - more_px,
+        window.row_off - more_px,
+        window.col_end + more_px,
+        window.row_end + more_px,
+    )

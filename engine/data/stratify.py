@@ -1,0 +1,59 @@
+"""Sharing out of blocks, rasters or images among training, validation and test.
+
+Iterative stratification (Sechidis, Tsoumakas, Vlahavas: On the stratification of multi-label
+data, ECML PKDD 2011) with amounts instead of counts: the rarest class is shared out first, each
+item goes to the part that lacks most of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+_STREAM = 7
+
+
+def share_out(amounts: Float64, shares: Sequence[float], *, seed: int) -> Int64:
+    """Return the part of each item.
+
+    Every part with a share gets a class if there are enough items with it, and gets an item if
+    there are enough items at all.
+
+    Args:
+        amounts: How much of each class is in each item, ``[n, k]``, not negative.
+        shares: Wanted share of each part, in any unit.
+        seed: Seed of the order in which items are shared out.
+
+    Returns:
+        Parts ``int64[n]``.
+    """
+    count = len(amounts)
+    wanted = np.asarray(shares, np.float64) / np.sum(shares)
+    table = np.column_stack([amounts, np.ones(count)])
+    lacking = wanted[:, None] * table.sum(axis=0)[None, :]
+    order = np.random.default_rng((seed, _STREAM)).permutation(count)
+    parts = np.full(count, -1, np.int64)
+    has = np.zeros((len(wanted), table.shape[1]), dtype=bool)
+    for column in _rarest_first(table):
+        open_items = [i for i in order if parts[i] < 0 and table[i, column] > 0]
+        for done, item in enumerate(open_items):
+            without = np.flatnonzero((wanted > 0) & ~has[:, column])
+            must = len(without) >= len(open_items) - done and len(without) > 0
+            choice = without if must else np.flatnonzero(wanted > 0)
+            keys = (lacking[choice, -1], lacking[choice, column])
+            part = int(choice[np.lexsort(keys)[-1]])
+            parts[item] = part
+            lacking[part] -= table[item]
+            has[part] |= table[item] > 0
+    return parts
+
+
+def _rarest_first(table: Float64) -> list[int]:
+    """Return the columns that are used, those with the fewest items first, the last one last."""
+    counts = (table > 0).sum(axis=0)
+    columns = [int(c) for c in np.argsort(counts[:-1], kind="stable") if counts[c]]
+    return [*columns, table.shape[1] - 1]
