@@ -12,11 +12,14 @@ import traceback
 import click
 
 from . import __version__
+from .commands.compare import compare
 from .commands.console import INTERRUPTED, OUR_BUG, USER_CAN_MEND
 from .commands.doctor import doctor
+from .commands.evaluate import evaluate
 from .commands.models import models
 from .commands.replay import replay
 from .commands.segment import segment
+from .commands.train import pretrain, train
 from .runner import BUG_HINT
 from .worker import IDLE_S, serve
 
@@ -54,7 +57,7 @@ def worker(idle_seconds: float, kill_with_parent: bool) -> int:
     return serve(idle_s=idle_seconds, kill=kill_with_parent)
 
 
-for _command in (segment, models, doctor, replay):
+for _command in (segment, evaluate, compare, models, doctor, replay, train, pretrain):
     rs_segment.add_command(_command)
 
 
