@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "door": (("light", "door"), ("click", "tqdm")),
 }
 # Modules that may import torch and Pillow although their package does not.
-TORCH_TOO = ("data.dataset", "data.transforms")
+TORCH_TOO = ("data.augment", "data.dataset", "data.transforms")
 
 RASTER_OPENERS = ("engine/geo/raster.py", "engine/geo/source.py", "engine/geo/writer.py")
 VECTOR_OPENERS = ("engine/geo/vector", "engine/pipelines/doctor.py")  # doctor asks for versions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..zoo.registry import file_sha256
 from .checkpoints import write_tensors
 
 README_NAME = "README.md"
+logger = logging.getLogger(__name__)
 
 
 def half_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -34,13 +36,29 @@ def half_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return stored
 
 
-def publish_model(folder: Path, tensors: Mapping[str, Tensor], card: ModelCard) -> ModelCard:
+def stored_tensors(tensors: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:
+    """Return the tensors as they are stored, ``fp16`` (see :func:`half_precision`) or ``fp32``.
+
+    Values that float16 cannot hold make the whole model float32.
+    """
+    if dtype == "fp16":
+        try:
+            return half_precision(tensors)
+        except ValueError as error:
+            logger.warning("weights are stored in float32: %s", error)
+    return dict(tensors)
+
+
+def publish_model(
+    folder: Path, tensors: Mapping[str, Tensor], card: ModelCard, *, convert: bool = True
+) -> ModelCard:
     """Write weights, card and README of a model; the card is written last.
 
     Args:
         folder: Model folder, made if need be.
         tensors: State of the network.
         card: Card of the model; its ``weights`` are filled in here.
+        convert: Whether the tensors are converted by :func:`half_precision`.
 
     Returns:
         The card with the weights' file, hash and size.
@@ -54,7 +72,8 @@ def publish_model(folder: Path, tensors: Mapping[str, Tensor], card: ModelCard) 
         raise ValueError(f"card of {card.id!r}: {problems[0]}")
     path = folder / WEIGHTS_NAME
     (folder / CARD_NAME).unlink(missing_ok=True)
-    write_tensors(path, half_precision(tensors), {"model_id": card.id})
+    stored = half_precision(tensors) if convert else dict(tensors)
+    write_tensors(path, stored, {"model_id": card.id})
     weights = WeightsInfo(WEIGHTS_NAME, f"sha256:{file_sha256(path)}", path.stat().st_size)
     card = replace(card, weights=weights)
     try:

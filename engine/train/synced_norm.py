@@ -1,0 +1,72 @@
+"""Batch normalisation over all processes on the CPU, where torch's own works on GPUs only.
+
+With statistics of the whole global batch, two processes compute what one process with twice
+the batch does. The names of parameters and buffers are those of ``nn.BatchNorm2d``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+
+class SyncedBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation whose mean and variance are those of all processes together."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``[N, C, H, W]``; every process must take part in training mode."""
+        if not (self.training and torch.distributed.is_initialized()):
+            return super().forward(x)
+        values = x.float()
+        count = values.new_tensor([float(values.numel() // values.shape[1])])
+        sums = torch.cat((values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count))
+        sums = all_reduce(sums)  # type: ignore[no-untyped-call]
+        total = sums[-1]
+        mean, square = (sums[:-1] / total).chunk(2)
+        variance = (square - mean.square()).clamp_min(0)
+        self._follow(mean.detach(), variance.detach() * total / (total - 1).clamp_min(1))
+        scale = torch.rsqrt(variance + self.eps)
+        shift = -mean * scale
+        if self.affine:
+            scale, shift = scale * self.weight, shift * self.weight + self.bias
+        result: Tensor = values * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+        return result.to(x.dtype)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        count = self.num_batches_tracked
+        if self.running_mean is None or self.running_var is None or count is None:
+            return
+        count.add_(1)
+        share = self.momentum if self.momentum is not None else 1 / float(count)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), share)
+
+
+def sync_batch_norm(network: nn.Module) -> nn.Module:
+    """Replace every ``BatchNorm2d`` in place by its synchronised form; return the network.
+
+    Subclasses (timm's fused normalisation and activation) are left as they are.
+    """
+    if type(network) is nn.BatchNorm2d:
+        return _synced(network)
+    for name, child in network.named_children():
+        setattr(network, name, sync_batch_norm(child))
+    return network
+
+
+def _synced(layer: nn.BatchNorm2d) -> SyncedBatchNorm2d:
+    synced = SyncedBatchNorm2d(
+        layer.num_features,
+        eps=layer.eps,
+        momentum=layer.momentum,
+        affine=layer.affine,
+        track_running_stats=layer.track_running_stats,
+    )
+    synced.train(layer.training)
+    if layer.affine:
+        synced.weight, synced.bias = layer.weight, layer.bias
+    synced.running_mean, synced.running_var = layer.running_mean, layer.running_var
+    synced.num_batches_tracked = layer.num_batches_tracked
+    return synced
