@@ -73,6 +73,7 @@ def stage_texts() -> Dict[str, str]:
     return {
         "export": tr("Saving the web layer"),
         "chips": tr("Cutting chips"),
+        "statistics": tr("Looking at the chips"),
         "train": tr("Training"),
         "validate": tr("Measuring"),
         "evaluate": tr("Measuring"),

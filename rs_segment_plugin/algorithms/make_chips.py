@@ -37,8 +37,8 @@ ALGORITHM_ID = "rssegment:makechips"
 TRAIN_CHIPS = "TRAIN_CHIPS"
 VAL_CHIPS = "VAL_CHIPS"
 TEST_CHIPS = "TEST_CHIPS"
-SPANS = {"chips": (0.0, 100.0)}
-SPANS_AFTER_EXPORT = {**EXPORT_SPAN, "chips": (30.0, 100.0)}
+SPANS = {"chips": (0.0, 90.0), "statistics": (90.0, 100.0)}
+SPANS_AFTER_EXPORT = {**SPANS, **EXPORT_SPAN, "chips": (30.0, 90.0)}
 
 
 class MakeChipsAlgorithm(EngineAlgorithm):

@@ -102,8 +102,8 @@ def _cutting() -> List[Parameter]:
     output = QgsProcessingParameterFolderDestination(OUTPUT, tr("Chips"))
     return [
         (
-            number(TILE, tr("Chip size (px)"), INTEGER, 16, 8192, 512),
-            tr("Side of a chip in pixels."),
+            number(TILE, tr("Chip size (px)"), INTEGER, 0, 8192),
+            tr("Side of a chip in pixels. Empty or 0: automatic."),
         ),
         (
             number(GSD, tr("Pixel size (m)"), DOUBLE, 0.0, 1e5),

@@ -159,6 +159,10 @@ class ExtentPicker(QWidget):
             return {AOI: QgsProcessingFeatureSourceDefinition(layer_id, selected)}
         return {EXTENT: QgsReferencedRectangle(area, self._facts.crs)}
 
+    def polygon_layer(self) -> Optional[QgsVectorLayer]:
+        """Return the layer whose polygons are the area, None for another kind of area."""
+        return self.polygon_combo.currentLayer() if self.mode() == POLYGONS else None
+
     def problem(self) -> str:
         """Return what is missing, "" if the area is complete."""
         if self._facts is None or self.mode() == LAYER:

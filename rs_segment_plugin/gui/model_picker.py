@@ -19,6 +19,7 @@ from ..engine_api import ModelCard, ModelEntry, list_models, user_zoo
 from ..messages import tr
 from .icons import own_icon, theme_icon
 from .model_card_view import ModelCardView
+from .model_import import ModelImport
 
 
 class ModelPicker(QWidget):
@@ -40,10 +41,12 @@ class ModelPicker(QWidget):
         self._refresh.setToolTip(tr("Look for models again"))
         self._folder = _button(self, theme_icon("mActionFileOpen.svg"))
         self._folder.setToolTip(tr("Open the folder of your own models"))
+        self.importer = ModelImport(self)
         self.card_view = ModelCardView(self)
         row = QHBoxLayout()
         row.setSpacing(2)
         row.addWidget(self.combo, 1)
+        row.addWidget(self.importer.button)
         row.addWidget(self._refresh)
         row.addWidget(self._folder)
         self.setFocusProxy(self.combo)
@@ -52,6 +55,7 @@ class ModelPicker(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.card_view)
         self.combo.currentIndexChanged.connect(self._changed)
+        self.importer.imported.connect(lambda model_id: self.reload(prefer=model_id))
         self._refresh.clicked.connect(lambda: self.reload())
         self._folder.clicked.connect(lambda: open_folder(user_zoo()))
 

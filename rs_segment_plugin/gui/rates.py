@@ -20,10 +20,10 @@ class RateMeter:
         self._samples: Deque[Tuple[float, int]] = deque()
         self._total = 0
 
-    def restart(self, now_s: float) -> None:
-        """Forget the past; counting starts at 0 now."""
+    def restart(self, now_s: float, done: int = 0) -> None:
+        """Forget the past; counting starts at ``done`` now."""
         self._samples.clear()
-        self._samples.append((now_s, 0))
+        self._samples.append((now_s, done))
         self._total = 0
 
     def update(self, now_s: float, done: int, total: int) -> None:

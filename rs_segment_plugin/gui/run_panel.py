@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from html import escape
 from typing import Dict, Optional, Sequence
 
@@ -32,8 +33,42 @@ _LOG_LINES = 2000
 _LOG_HEIGHT_PX = 120
 
 
+@dataclass(frozen=True)
+class RunWords:
+    """What the button of a panel says, and its icon.
+
+    Attributes:
+        run: The button at rest.
+        run_tip: Its tooltip.
+        icon: Its icon, one of ours.
+        cancel_tip: Tooltip of the button while it says Cancel.
+        stopping: Said after Cancel was pressed.
+    """
+
+    run: str
+    run_tip: str
+    icon: str
+    cancel_tip: str
+    stopping: str
+
+
+def segment_words() -> RunWords:
+    """Return the words of the Segment page."""
+    return RunWords(
+        tr("Run"),
+        tr("Segment the raster (Ctrl+Return)"),
+        "segment",
+        tr("Stop this run"),
+        tr("Stopping after the current step. No layer will be added."),
+    )
+
+
 class RunPanel(QFrame):
     """The controls and the state of a run; knows nothing about how it is done.
+
+    Args:
+        parent: Parent widget.
+        words: What the button says; those of the Segment page by default.
 
     Signals:
         run_requested: The user pressed Run.
@@ -45,10 +80,10 @@ class RunPanel(QFrame):
     cancel_requested = pyqtSignal()
     command_requested = pyqtSignal()
 
-    def __init__(self, parent: Optional[QWidget] = None) -> None:
+    def __init__(self, parent: Optional[QWidget] = None, words: Optional[RunWords] = None) -> None:
         super().__init__(parent)
-        self._meter = RateMeter()
-        self._stage = ""
+        self._words = words or segment_words()
+        self._meters: Dict[str, RateMeter] = {}
         self._stage = ""
         self._running = False
         self._cancelling = False
@@ -58,7 +93,7 @@ class RunPanel(QFrame):
         self.status_label = _wrapped_label("rsStatus")
         self.bar = QProgressBar(self)
         self.bar.setObjectName("rsProgress")
-        self.run_button = QPushButton(own_icon("segment"), tr("Run"), self)
+        self.run_button = QPushButton(own_icon(self._words.icon), self._words.run, self)
         self.run_button.setObjectName("rsRun")
         self.run_button.setIconSize(QSize(18, 18))
         self.run_button.setMinimumHeight(30)
@@ -79,7 +114,7 @@ class RunPanel(QFrame):
         self.log.setFixedHeight(_LOG_HEIGHT_PX)
         self.log.setVisible(False)
         self.bar.setTextVisible(True)
-        row = QHBoxLayout()
+        self.row = row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(self.run_button, 1)
         row.addWidget(self.command_button)
@@ -106,17 +141,17 @@ class RunPanel(QFrame):
 
     def set_running(self, running: bool, *, megapixels: float = 0.0) -> None:
         """Switch between the resting and the running look."""
-        self._running = running
+        self._running, self._cancelling = running, False
         self._stage = ""
+        self._meters = {}
         self._megapixels = megapixels
         self.bar.setVisible(running)
         self.bar.setRange(0, 0 if running else 100)
         self.notes_label.setVisible(bool(self.notes_label.text()) and not running)
-        self.run_button.setText(tr("Cancel") if running else tr("Run"))
-        icon = theme_icon("mActionStop.svg") if running else own_icon("segment")
+        self.run_button.setText(tr("Cancel") if running else self._words.run)
+        icon = theme_icon("mActionStop.svg") if running else own_icon(self._words.icon)
         self.run_button.setIcon(icon)
-        tip = tr("Stop this run") if running else tr("Segment the raster (Ctrl+Return)")
-        self.run_button.setToolTip(tip)
+        self.run_button.setToolTip(self._words.cancel_tip if running else self._words.run_tip)
         self.run_button.setEnabled(running or self._ready)
         self.set_status(tr("Starting the engine…") if running else "")
 
@@ -131,17 +166,18 @@ class RunPanel(QFrame):
         self.run_button.setEnabled(False)
         self.run_button.setText(tr("Cancelling…"))
         self.bar.setRange(0, 0)
-        self.set_status(tr("Stopping after the current step. No layer will be added."))
+        self.set_status(self._words.stopping)
 
     def show_stage(self, stage: str, done: int, total: int, unit: str) -> None:
         """Show the progress of a stage; ``total`` 0 means not known."""
         if not self._running or self._cancelling:
             return
         now_s = time.monotonic()
-        if stage != self._stage:
-            self._stage = stage
-            self._meter.restart(now_s)
-        self._meter.update(now_s, done, total)
+        self._stage = stage
+        if stage not in self._meters:
+            self._meters[stage] = RateMeter()
+            self._meters[stage].restart(now_s, done)
+        self._meters[stage].update(now_s, done, total)
         self.bar.setRange(0, total)
         self.bar.setValue(min(done, total))
         self.set_status(self._stage_text(stage, done, total, unit))
@@ -155,12 +191,13 @@ class RunPanel(QFrame):
                 stage=name, done=f"{done:,}", total=f"{total:,}", unit=unit_names().get(unit, unit)
             )
         ]
-        speed = self._meter.per_second()
+        meter = self._meters[stage]
+        speed = meter.per_second()
         if speed is not None and stage == "predict" and self._megapixels:
             parts.append(speed_text(speed * self._megapixels / total, "Mpx"))
         elif speed is not None:
             parts.append(speed_text(speed, unit_names().get(unit, unit)))
-        left_s = self._meter.seconds_left()
+        left_s = meter.seconds_left()
         if left_s is not None and done < total:
             parts.append(tr("{time} left").format(time=duration_text(left_s)))
         return " · ".join(parts)
@@ -190,12 +227,28 @@ def stage_names() -> Dict[str, str]:
         "predict": tr("Segmenting"),
         "raster": tr("Writing rasters"),
         "vectorize": tr("Drawing polygons"),
+        "export": tr("Saving the web layer"),
+        "chips": tr("Cutting chips"),
+        "statistics": tr("Looking at the chips"),
+        "train": tr("Training"),
+        "validate": tr("Measuring"),
+        "publish": tr("Writing the model"),
+        "check": tr("Checking the model"),
     }
 
 
 def unit_names() -> Dict[str, str]:
     """Return the units of progress in plain words."""
-    return {"tiles": tr("tiles"), "rows": tr("rows"), "polygons": tr("polygons")}
+    return {
+        "tiles": tr("tiles"),
+        "rows": tr("rows"),
+        "polygons": tr("polygons"),
+        "chips": tr("chips"),
+        "steps": tr("steps"),
+        "step": tr("steps"),
+        "batches": tr("batches"),
+        "blocks": tr("blocks"),
+    }
 
 
 def _note_html(note: Note) -> str:

@@ -251,5 +251,6 @@ class SegmentPage(QWidget):
     def dispose(self) -> None:
         """Leave the map and the interface."""
         self._settle.stop()
+        self.model.importer.close()
         self.raster.dispose()
         self.area.dispose()

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 from qgis.core import QgsMapLayer, QgsProject
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtGui import QKeySequence
 from qgis.PyQt.QtWidgets import QFrame, QVBoxLayout, QWidget
 
+from ..algorithms.segment import ALGORITHM_ID, EXTENT
 from ..layers import results
+from ..layers.labels_copy import is_result
 from ..messages import tr
+from .algorithm_run import CANCELLED, DONE, AlgorithmRun, Outcome, command_text
 from .notices import Notices, sentences
 from .preflight import OK, PROBLEM, WARNING, Note
 from .rates import duration_text
+from .result_box import ResultBox
 from .run_panel import RunPanel
 from .segment_page import SegmentPage
-from .segment_run import CANCELLED, DONE, Outcome, SegmentRun, command_text
 from .shortcuts import make_shortcut
 
 
@@ -27,10 +30,13 @@ class SegmentTab(QWidget):
     Signals:
         engine_wanted: A run needs the engine, and there is none yet.
         run_finished: A run ended; carries the ``Outcome``.
+        correct_requested: A result is to be corrected: layer, and the ground that was looked at
+            (a ``QgsReferencedRectangle``, the layer of its polygons, or None for all).
     """
 
     engine_wanted = pyqtSignal()
     run_finished = pyqtSignal(object)
+    correct_requested = pyqtSignal(object, object)
 
     def __init__(self, iface: Any, environment: Any, parent: Optional[QWidget] = None) -> None:
         super().__init__(parent)
@@ -40,9 +46,12 @@ class SegmentTab(QWidget):
         self._started_s = 0.0
         self._raster_name = ""
         self._model_title = ""
+        self._ground: Any = None
+        self._grounds: Dict[str, Any] = {}
         self.page = SegmentPage(iface, self)
         self.panel = RunPanel(self)
-        self.run = SegmentRun(self)
+        self.result_box = ResultBox(self)
+        self.run = AlgorithmRun(ALGORITHM_ID, self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -52,6 +61,7 @@ class SegmentTab(QWidget):
         layout.addWidget(self.page, 1)
         layout.addWidget(line)
         layout.addWidget(self.panel)
+        layout.addWidget(self.result_box)
         self._shortcut = make_shortcut(QKeySequence("Ctrl+Return"), self, self.start)
         self._connect()
         self.check()
@@ -65,6 +75,16 @@ class SegmentTab(QWidget):
         self.run.line.connect(self.panel.add_log)
         self.run.finished.connect(self._finished)
         self._environment.changed.connect(self.check)
+        self.result_box.correct_requested.connect(self._correct)
+        self._iface.currentLayerChanged.connect(self._look_at)
+
+    def _look_at(self, layer: Optional[QgsMapLayer]) -> None:
+        """Offer what can be done with a result that becomes the active layer."""
+        if is_result(layer):
+            self.result_box.set_layer(layer)
+
+    def _correct(self, layer: QgsMapLayer) -> None:
+        self.correct_requested.emit(layer, self._grounds.get(layer.id()))
 
     def check(self) -> None:
         """Look at the inputs and the engine, show the preflight, switch Run on or off."""
@@ -89,6 +109,7 @@ class SegmentTab(QWidget):
         self._raster_name = layer.name() if layer is not None else ""
         card = self.page.model.card()
         self._model_title = card.title if card else ""
+        self._ground = parameters.get(EXTENT) or self.page.area.polygon_layer()
         self.page.remember()
         self.panel.log.clear()
         refusal = self.run.start(parameters)
@@ -127,6 +148,8 @@ class SegmentTab(QWidget):
 
     def _show_result(self, outcome: Outcome, seconds: float) -> None:
         layers = self._add_layers(outcome)
+        self._grounds.update({layer.id(): self._ground for layer in layers})
+        self.result_box.set_layer(layers[0] if layers else None)
         count = sum(layer.featureCount() for layer in layers if hasattr(layer, "featureCount"))
         text = _count_text(count).format(count=f"{count:,}", time=duration_text(seconds))
         warnings = outcome.result.details.get("warnings", []) if outcome.result else []
@@ -148,7 +171,7 @@ class SegmentTab(QWidget):
         self.panel.add_log("error" if level == PROBLEM else "info", text)
 
     def _copy_command(self) -> None:
-        command = command_text(self.page.parameters())
+        command = command_text(ALGORITHM_ID, self.page.parameters())
         if command:
             self.panel.copy_text(command)
             self.panel.set_status(tr("The command is on the clipboard."))
@@ -158,6 +181,7 @@ class SegmentTab(QWidget):
 
     def dispose(self) -> None:
         """Stop what runs and leave the map; called when the plugin is unloaded."""
+        self._iface.currentLayerChanged.disconnect(self._look_at)
         self.run.close()
         self.page.remember()
         self.page.dispose()

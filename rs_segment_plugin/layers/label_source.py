@@ -24,6 +24,8 @@ from .polygon_file import LAYER_NAME, write_polygons
 
 PLAIN_ENDINGS = (".gpkg", ".shp", ".geojson", ".json", ".fgb")
 MAX_CLASSES = 254
+# Fields of our own results; they are styled by the number, and labelled with the name.
+RESULT_ID, RESULT_CLASS = "class_id", "class_name"
 
 
 @dataclass(frozen=True)
@@ -147,9 +149,10 @@ def class_colors(layer: QgsVectorLayer, field: str, class_name: str = "") -> Dic
         return {class_name: renderer.symbol().color().name()}
     if not isinstance(renderer, QgsCategorizedSymbolRenderer):
         return {}
-    if renderer.classAttribute().strip('"') != field:
-        return {}
-    return dict(_category_colors(renderer))
+    attribute = renderer.classAttribute().strip('"')
+    if attribute == RESULT_ID and field == RESULT_CLASS:
+        return {item.label(): item.symbol().color().name() for item in renderer.categories()}
+    return dict(_category_colors(renderer)) if attribute == field else {}
 
 
 def _category_colors(renderer: QgsCategorizedSymbolRenderer) -> Iterator[Tuple[str, str]]:
@@ -172,13 +175,12 @@ def likely_class_field(layer: QgsVectorLayer) -> str:
     renderer = layer.renderer()
     if isinstance(renderer, QgsCategorizedSymbolRenderer):
         field = renderer.classAttribute().strip('"')
-        # Our own results are styled by the number of the class; its name says more.
-        if field == "class_id" and layer.fields().lookupField("class_name") >= 0:
-            return "class_name"
+        if field == RESULT_ID and layer.fields().lookupField(RESULT_CLASS) >= 0:
+            return RESULT_CLASS
         if layer.fields().lookupField(field) >= 0:
             return str(field)
     names = {field.name().lower(): field.name() for field in layer.fields()}
-    for word in ("class_name", "class", "klass", "label", "category", "type", "class_id"):
+    for word in (RESULT_CLASS, "class", "klass", "label", "category", "type", RESULT_ID):
         if word in names:
             return str(names[word])
     return ""

@@ -11,7 +11,7 @@ from qgis.testing import start_app
 
 from rs_segment_plugin.algorithms import segment as ids
 from rs_segment_plugin.gui.dock import RsSegmentDock
-from rs_segment_plugin.gui.segment_run import command_text, find_algorithm, make_context
+from rs_segment_plugin.gui.algorithm_run import command_text, find_algorithm, make_context
 from rs_segment_plugin.provider import RsSegmentProvider
 from rs_segment_plugin.worker.client import EngineClient
 from rs_segment_plugin.worker.environment import EngineEnvironment
@@ -73,11 +73,11 @@ def test_parameters_are_what_the_algorithm_takes(dock, window):
     window.mapCanvas().setDestinationCrs(layer.crs())
     window.mapCanvas().setExtent(layer.extent())
     page.area.set_mode("view")
-    algorithm = find_algorithm()
+    algorithm = find_algorithm(ids.ALGORITHM_ID)
     known = {definition.name() for definition in algorithm.parameterDefinitions()}
     assert set(page.parameters()) <= known
     assert algorithm.checkParameterValues(page.parameters(), make_context())[0]
-    command = command_text(page.parameters())
+    command = command_text(ids.ALGORITHM_ID, page.parameters())
     assert "--TILE=96" in command and "--EXTENT=" in command and "town.tif" in command
 
 

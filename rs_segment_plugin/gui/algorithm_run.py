@@ -1,4 +1,4 @@
-"""One run of ``rssegment:segment`` in the task manager, seen from the GUI thread."""
+"""One run of an algorithm in the task manager, seen from the GUI thread."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QCoreApplication, QEventLoop, QObject, pyqtSignal
 
-from ..algorithms.segment import ALGORITHM_ID
-from ..engine_api import Cancelled, Failure, Log, Progress, Result
+from ..engine_api import Cancelled, Failure, Log, Metrics, Progress, Result
 from ..messages import tr
 
 PROGRESS_EVERY_S = 0.1
@@ -45,6 +44,7 @@ class RunFeedback(QgsProcessingFeedback):
 
     stage = pyqtSignal(str, int, int, str)
     line = pyqtSignal(str, str)
+    metrics = pyqtSignal(object)
     final = pyqtSignal(object)
 
     def __init__(self) -> None:
@@ -56,6 +56,8 @@ class RunFeedback(QgsProcessingFeedback):
         if isinstance(event, Progress):
             if self._worth_showing(event):
                 self.stage.emit(event.stage, event.done, event.total, event.unit)
+        elif isinstance(event, Metrics):
+            self.metrics.emit(event)
         elif isinstance(event, (Result, Failure, Cancelled)):
             self.final.emit(event)
         elif isinstance(event, Log):
@@ -88,9 +90,9 @@ class RunFeedback(QgsProcessingFeedback):
         self.line.emit("debug", info)
 
 
-def find_algorithm() -> Optional[QgsProcessingAlgorithm]:
+def find_algorithm(algorithm_id: str) -> Optional[QgsProcessingAlgorithm]:
     """Return the registered algorithm, None when the provider is missing."""
-    return QgsApplication.processingRegistry().algorithmById(ALGORITHM_ID)
+    return QgsApplication.processingRegistry().algorithmById(algorithm_id)
 
 
 def make_context() -> QgsProcessingContext:
@@ -100,9 +102,9 @@ def make_context() -> QgsProcessingContext:
     return context
 
 
-def command_text(parameters: Dict[str, Any]) -> str:
+def command_text(algorithm_id: str, parameters: Dict[str, Any]) -> str:
     """Return the ``qgis_process`` line of a run, "" if this QGIS cannot write it (< 3.24)."""
-    algorithm = find_algorithm()
+    algorithm = find_algorithm(algorithm_id)
     if algorithm is None or not hasattr(algorithm, "asQgisProcessCommand"):
         return ""
     command, complete = algorithm.asQgisProcessCommand(parameters, make_context())
@@ -124,7 +126,7 @@ def note_in_history(algorithm: QgsProcessingAlgorithm, parameters: Dict[str, Any
         "algorithm_id": algorithm.id(),
         "parameters": algorithm.asMap(parameters, context),
     }
-    command = command_text(parameters)
+    command = command_text(algorithm.id(), parameters)
     if command:
         entry["process_command"] = command
     registry.addEntry("processing", entry)
@@ -149,21 +151,28 @@ def _alive(task: QgsTask) -> bool:
     return task.status() not in ended
 
 
-class SegmentRun(QObject):
-    """Starts, watches and cancels one run at a time.
+class AlgorithmRun(QObject):
+    """Starts, watches and cancels one run of an algorithm at a time.
+
+    Args:
+        algorithm_id: Which algorithm, for example ``rssegment:segment``.
+        parent: Qt parent.
 
     Signals:
         stage: Stage, done, total (0 means unknown) and unit of the running stage.
         line: Level (``info``, ``warning``, ``error``, ``debug``) and text.
+        metrics: The ``Metrics`` of a running training.
         finished: The ``Outcome``; emitted once per started run.
     """
 
     stage = pyqtSignal(str, int, int, str)
     line = pyqtSignal(str, str)
+    metrics = pyqtSignal(object)
     finished = pyqtSignal(object)
 
-    def __init__(self, parent: Optional[QObject] = None) -> None:
+    def __init__(self, algorithm_id: str, parent: Optional[QObject] = None) -> None:
         super().__init__(parent)
+        self._algorithm_id = algorithm_id
         self._task: Optional[QgsProcessingAlgRunnerTask] = None
         self._kept: Tuple[Any, ...] = ()
         self._final: Optional[object] = None
@@ -178,7 +187,7 @@ class SegmentRun(QObject):
         """Start a run; return "" or why it cannot start."""
         if self.running():
             return tr("A run is already under way.")
-        registered = find_algorithm()
+        registered = find_algorithm(self._algorithm_id)
         if registered is None:
             return tr("The RS Segment tools are not registered. Restart QGIS.")
         algorithm = registered.create()
@@ -192,6 +201,7 @@ class SegmentRun(QObject):
         self._final, self._errors, self._cancelling = None, [], False
         feedback.stage.connect(self.stage)
         feedback.line.connect(self._take_line)
+        feedback.metrics.connect(self.metrics)
         feedback.final.connect(self._take_final)
         note_in_history(registered, parameters)
         task = _make_task(algorithm, parameters, context, feedback)
@@ -236,9 +246,10 @@ class SegmentRun(QObject):
 
     def _executed(self, successful: bool, results: Dict[str, Any]) -> None:
         outcome = self._outcome(successful, results)
-        self._task = None
+        # What the task used lives until everybody has heard of the end; they may start anew.
+        kept, self._task, self._kept = self._kept, None, ()
         self.finished.emit(outcome)
-        self._kept = ()
+        del kept
 
     def _outcome(self, successful: bool, results: Dict[str, Any]) -> Outcome:
         if self._cancelling and not isinstance(self._final, Failure):
