@@ -62,7 +62,7 @@ def run_compare(job: CompareJob, report: Report, cancelled: IsCancelled) -> Resu
         cancelled: Asked between the stages.
 
     Returns:
-        The result: ``outputs`` (``output``, ``figure_*``), ``counts`` (``predicted``,
+        The result: ``outputs`` (``metrics``, ``figure_*``), ``counts`` (``predicted``,
         ``truth``) and the figures of ``docs/evaluate.md`` as ``details``.
 
     Raises:

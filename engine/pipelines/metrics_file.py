@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DiskError
-from ..evaluate.figures import metrics_figures
 from .run_folder import disk_errors
 
 BULKY = ("curves", "confusion", "without_class_px")
@@ -37,7 +36,7 @@ def write_metrics(path: Path | None, figures: str, record: Mapping[str, Any]) ->
     """Write the record and, where a folder is given, its pictures.
 
     Returns:
-        Paths by name: ``output`` and one ``figure_<name>`` per picture.
+        Paths by name: ``metrics`` and one ``figure_<name>`` per picture.
 
     Raises:
         DiskError: If a file cannot be written.
@@ -52,8 +51,10 @@ def write_metrics(path: Path | None, figures: str, record: Mapping[str, Any]) ->
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
-        written["output"] = str(path)
+        written["metrics"] = str(path)
     if figures:
+        from ..evaluate.figures import metrics_figures  # loads matplotlib
+
         folder = Path(figures).expanduser().absolute()
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
