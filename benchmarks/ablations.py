@@ -70,9 +70,9 @@ def _c2fnet(part: str | dict[str, str], **look: int) -> tuple[str, dict[str, Any
 SCALES = {
     "small": Scale(
         "small", 2, 128, 8,
-        {"farseg": 300, "c2fnet": 300, "hi_resnet": 200},
+        {"farseg": 300, "c2fnet": 300, "hi_resnet": 150},
         {
-            "farseg": ("farseg", {"backbone": "resnet18", "width": 128}),
+            "farseg": ("farseg", {"backbone": "resnet18", "width": 64}),
             "c2fnet": _c2fnet({"name": "fcn_hrnet"}, patch_px=64, stride_px=16, top_n=4),
             "hi_resnet": ("hi_resnet_small", {}),
         },

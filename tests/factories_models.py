@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from engine.zoo.card import (
     CARD_NAME,
@@ -66,6 +68,56 @@ def write_identity_model(folder: Path, classes: int, bands: int = 1) -> Path:
         weights=WeightsInfo(WEIGHTS_NAME, file_sha256(path), path.stat().st_size),
         licenses={"code": "GPL-2.0-or-later", "weights": "CC0-1.0", "data": "none"},
         description="The class is the value of the first band.",
+    )
+    (folder / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
+    return folder
+
+
+def write_network_model(
+    folder: Path,
+    network: nn.Module,
+    builder: str,
+    builder_args: dict[str, Any],
+    *,
+    classes: int,
+    bands: int,
+    tile_px: int = 64,
+) -> Path:
+    """Write a semantic network as a model with plain bands; the highest score wins.
+
+    Args:
+        folder: Model folder to make; its name becomes the id.
+        network: The network.
+        builder: Name of its builder.
+        builder_args: Arguments that it was built with, without classes and bands.
+        classes: Number of classes; 0 is the background.
+        bands: Number of bands.
+        tile_px: Side of a tile.
+
+    Returns:
+        The folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / WEIGHTS_NAME
+    save_file({k: v.contiguous().clone() for k, v in network.state_dict().items()}, path)
+    card = ModelCard(
+        id=folder.name.lower(),
+        title=builder,
+        task="semantic",
+        builder=builder,
+        builder_args=builder_args,
+        classes=tuple(
+            ClassInfo(i, f"class {i}", f"#{(37 * i) % 256:02x}{(91 * i) % 256:02x}80", i == 0)
+            for i in range(classes)
+        ),
+        bands=tuple(BandSpec(f"band_{i + 1}", 1.0, 0.0, 0.0, 1.0) for i in range(bands)),
+        resolution_m=Resolution(1e-6, 1.0, 1e6),
+        tile_px=tile_px,
+        overlap_px=tile_px // 4,
+        stride=1,
+        score_threshold=0.0,
+        weights=WeightsInfo(WEIGHTS_NAME, file_sha256(path), path.stat().st_size),
+        licenses={"code": "GPL-2.0-or-later", "weights": "CC0-1.0", "data": "none"},
     )
     (folder / CARD_NAME).write_text(card.to_json(), encoding="utf-8")
     return folder

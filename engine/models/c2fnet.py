@@ -32,14 +32,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .blocks.second_look import (
-    Mode,
-    Normalisation,
+    Look,
     aggregate,
     class_mask,
     cut_patches,
     locate,
     paste,
     paste_mean,
+    window_starts,
 )
 from .blocks.segmenter import Outputs, as_tuple
 from .contracts import SemanticNetwork
@@ -47,45 +47,7 @@ from .registry import create_model, register
 
 Stage = Literal["coarse", "fine", "joint"]
 STAGES = ("coarse", "fine", "joint")
-MAX_ZOOM = 4
-
-
-@dataclass(frozen=True)
-class Look:
-    """How windows are chosen, seen and merged.
-
-    Attributes:
-        patch_px: Side of a window.
-        stride_px: Step between windows in training.
-        top_n: Most windows per image in training.
-        infer_stride_px: Step between windows in inference; 0 means ``patch_px``.
-        infer_top_n: Most windows per image in inference; 0 means all.
-        zoom: Enlargement of the windows before the fine network.
-        mode: How both results are merged, see ``blocks/second_look.py``.
-        normalisation: How merged values become probabilities.
-
-    Raises:
-        ValueError: If a value is out of its range.
-    """
-
-    patch_px: int = 128
-    stride_px: int = 32
-    top_n: int = 32
-    infer_stride_px: int = 0
-    infer_top_n: int = 0
-    zoom: int = 1
-    mode: Mode = "symmetric"
-    normalisation: Normalisation = "sum"
-
-    def __post_init__(self) -> None:
-        if min(self.patch_px, self.stride_px, self.top_n) < 1:
-            raise ValueError(f"patch_px, stride_px and top_n must be at least 1, not {self}")
-        if not 1 <= self.zoom <= MAX_ZOOM:
-            raise ValueError(f"zoom {self.zoom} is not in 1..{MAX_ZOOM}")
-        if self.mode not in ("symmetric", "literal", "paddlers"):
-            raise ValueError(f"mode {self.mode!r} is not symmetric, literal or paddlers")
-        if self.normalisation not in ("sum", "softmax"):
-            raise ValueError(f"normalisation {self.normalisation!r} is not sum or softmax")
+MIN_PROBABILITY = 1e-7
 
 
 @dataclass(frozen=True)
@@ -217,6 +179,57 @@ class C2FNet(SemanticNetwork):
             )
             paste(merged, patch, part)
         return merged[..., : images.shape[-2], : images.shape[-1]]
+
+    def dense_look(self, images: Tensor, coarse: Tensor) -> Tensor:
+        """Return what :meth:`second_look` returns, with the fine network on every window.
+
+        Which windows hold small objects is asked afterwards, so that the computation is the
+        same for all images and can be exported; ``infer_top_n`` is left out of account.
+
+        Args:
+            images: Float32 ``[N, C, H, W]``.
+            coarse: Logits float ``[N, K, H, W]`` of these images.
+        """
+        look, height, width = self.look, int(images.shape[-2]), int(images.shape[-1])
+        padded, first = self._pad(images), self._pad(coarse)
+        heat = self._pad(self.small[coarse.argmax(dim=1)])
+        rows, cols = (
+            window_starts(int(side), look.patch_px, look.infer_stride_px or look.patch_px)
+            for side in padded.shape[-2:]
+        )
+        places = [
+            (slice(r, r + look.patch_px), slice(c, c + look.patch_px)) for r in rows for c in cols
+        ]
+        patches = torch.cat([padded[:, :, y, x] for y, x in places])
+        found = self._small_probability(patches)
+        parts = found.reshape(len(places), -1, look.patch_px, look.patch_px)
+        small = torch.zeros_like(first[:, 0])
+        hits = torch.zeros_like(small)
+        for (y, x), part in zip(places, parts, strict=True):
+            seen = heat[:, y, x].any(dim=2).any(dim=1).to(part.dtype).view(-1, 1, 1)
+            small[:, y, x] += part * seen
+            hits[:, y, x] += seen
+        merged = aggregate(
+            first,
+            small / hits.clamp(min=1),
+            self.small,
+            mode=look.mode,
+            normalisation=look.normalisation,
+        )
+        merged = torch.where(hits.unsqueeze(1) > 0, merged, first)
+        return merged[..., :height, :width]
+
+    def fine_look(self, patches: Tensor) -> Tensor:
+        """Return logits of "other" and "small object" for windows.
+
+        Args:
+            patches: Float32 ``[M, C, k, k]``, normalised.
+
+        Returns:
+            Float32 ``[M, 2, k, k]``, whatever the zoom.
+        """
+        small = self._small_probability(patches).clamp(MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+        return torch.stack((torch.zeros_like(small), small.logit()), dim=1)
 
     def windows(self, coarse: Tensor, stride_px: int, top_n: int | None) -> Tensor:
         """Return the windows with small objects by coarse logits, int64 ``[M, 3]``."""

@@ -6,10 +6,13 @@ import glob
 import time
 from pathlib import Path
 
+from torch import nn
+
 from ..errors import EngineError
 from ..geo.vector import read_runs
 from ..jobs import SegmentJob
 from ..merge.scores import LabelRule
+from ..predict.second_look import first_look, look_twice, start_row
 from ..predict.semantic import SemanticPredictor, warm_network
 from ..predict.strips import TileCounts, TileLoop
 from ..protocol import IsCancelled, Log, Progress, Report, Result
@@ -74,7 +77,7 @@ def _predict(run: SegmentRun) -> TileCounts:
     counts = TileCounts()
     first_rows = [folder.first_missing(p.index, len(plan.row_starts)) for p in plan.panels]
     total = sum(
-        (len(plan.row_starts) - plan.first_row_for(first)) * len(panel.tile_starts)
+        (len(plan.row_starts) - start_row(setup.card, plan, first)) * len(panel.tile_starts)
         for panel, first in zip(plan.panels, first_rows, strict=True)
         if first < len(plan.row_starts)
     )
@@ -83,10 +86,7 @@ def _predict(run: SegmentRun) -> TileCounts:
     if any(first_rows):
         run.report(Log(f"continuing an interrupted run, {total} of {plan.tiles} tiles to go"))
     run.report(Progress("predict", 0, total, "tiles"))
-    predictor = SemanticPredictor(
-        warm_network(setup.entry, setup.backend), setup.backend, tta=setup.job.tta
-    )
-    loop = _tile_loop(run, predictor, total)
+    loop = _tile_loop(run, warm_network(setup.entry, setup.backend), total)
     for panel, first in zip(plan.panels, first_rows, strict=True):
         if first < len(plan.row_starts):
             with setup.open_panel(panel) as source:
@@ -95,21 +95,23 @@ def _predict(run: SegmentRun) -> TileCounts:
     return counts
 
 
-def _tile_loop(run: SegmentRun, predictor: SemanticPredictor, total: int) -> TileLoop:
-    card, job = run.setup.card, run.setup.job
+def _tile_loop(run: SegmentRun, network: nn.Module, total: int) -> TileLoop:
+    card, job, backend = run.setup.card, run.setup.job, run.setup.backend
+    predictor = SemanticPredictor(first_look(network), backend, tta=job.tta)
     background = tuple(c.id for c in card.classes if c.background)
     threshold = card.score_threshold if job.score < 0 else job.score
-    return TileLoop(
+    loop = TileLoop(
         plan=run.setup.plan,
         bands=card.bands,
         classes=max(2, len(card.classes)),
         rule=LabelRule(background, threshold),
         predict=predictor,
         logits=predictor.gives_logits,
-        batch=run.setup.backend.batch,
+        batch=backend.batch,
         cancelled=run.cancelled,
         on_tiles=run.tile_reporter(total),
     )
+    return look_twice(loop, network, backend, tta=job.tta)
 
 
 def _write(run: SegmentRun, tiles: TileCounts, started: float, clock: float) -> ClassCounts:

@@ -24,6 +24,7 @@ from ..geo.windows import Window
 from ..jobs import SegmentJob
 from ..predict.backend import Backend, choose_backend
 from ..predict.plan import Panel, TilePlan, plan_tiles
+from ..predict.second_look import card_look
 from ..zoo.bands import choose_bands
 from ..zoo.card import ModelCard
 from ..zoo.registry import ModelEntry, file_sha256, find_model
@@ -225,13 +226,16 @@ def _plan(job: SegmentJob, card: ModelCard, grid: Grid) -> TilePlan:
             "choose a smaller overlap",
         )
     layers = 0 if card.task == INSTANCE else max(2, len(card.classes)) + 1
+    look = card_look(card)
     return plan_tiles(
         (grid.height, grid.width),
         tile_px=tile_px,
         overlap_px=overlap_px,
         stride=card.stride,
-        column_bytes=4 * layers + 4 * len(card.bands) + 2,
+        # Rows of up to two tiles wait for a second look.
+        column_bytes=(4 * layers + 4 * len(card.bands) + 2) * (3 if look else 1),
         memory_mib=job.max_memory_mib,
+        halo_px=look.patch_px - 1 if look else 0,
     )
 
 

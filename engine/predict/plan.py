@@ -80,6 +80,7 @@ def plan_tiles(
     stride: int,
     column_bytes: int,
     memory_mib: int = 0,
+    halo_px: int = 0,
 ) -> TilePlan:
     """Plan the tiles of a raster.
 
@@ -90,6 +91,7 @@ def plan_tiles(
         stride: The network's divisor; ``input_px`` is a multiple of it.
         column_bytes: Bytes of buffers that one column of a panel needs, per tile row pixel.
         memory_mib: Bound for the buffers in MiB, 0 means 512.
+        halo_px: Columns beside the owned ones whose scores a panel needs, too.
     """
     height, width = shape_px
     tile = (min(tile_px, height), min(tile_px, width))
@@ -105,7 +107,7 @@ def plan_tiles(
         input_px=(_round_up(tile[0], stride), _round_up(tile[1], stride)),
         overlap_px=overlap,
         row_starts=tuple(rows),
-        panels=_panels(columns, tile[1], width, panel_px),
+        panels=_panels(columns, tile[1], width, (panel_px, halo_px)),
     )
 
 
@@ -113,8 +115,18 @@ def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _panels(columns: list[int], tile_px: int, width: int, panel_px: int) -> tuple[Panel, ...]:
-    """Cut the columns of tiles into panels that own at most about ``panel_px`` columns."""
+def _panels(
+    columns: list[int], tile_px: int, width: int, limits_px: tuple[int, int]
+) -> tuple[Panel, ...]:
+    """Cut the columns of tiles into panels.
+
+    Args:
+        columns: First columns of all tiles.
+        tile_px: Width of a tile.
+        width: Width of the raster.
+        limits_px: About how many columns a panel owns, and the halo on both sides of them.
+    """
+    panel_px, halo_px = limits_px
     panels: list[Panel] = []
     first = 0
     while first < len(columns):
@@ -123,7 +135,7 @@ def _panels(columns: list[int], tile_px: int, width: int, panel_px: int) -> tupl
             last += 1
         start = columns[first] if panels else 0
         stop = columns[last] if last < len(columns) else width
-        used = tuple(c for c in columns[:last] if c + tile_px > start)
+        used = tuple(c for c in columns if start - halo_px < c + tile_px and c < stop + halo_px)
         panels.append(Panel(len(panels), start, stop, used, used[0], used[-1] + tile_px))
         first = last
     return tuple(panels)

@@ -7,6 +7,7 @@ small objects in remote sensing images", IEEE SPL 2025, sections II-A and II-C.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -16,6 +17,45 @@ Mode = Literal["symmetric", "literal", "paddlers"]
 Normalisation = Literal["sum", "softmax"]
 CERTAIN = 0.5
 MIN_PROBABILITY = 1e-12
+MAX_ZOOM = 4
+
+
+@dataclass(frozen=True)
+class Look:
+    """How windows are chosen, seen and merged.
+
+    Attributes:
+        patch_px: Side of a window.
+        stride_px: Step between windows in training.
+        top_n: Most windows per image in training.
+        infer_stride_px: Step between windows in inference; 0 means ``patch_px``.
+        infer_top_n: Most windows per image in inference; 0 means all.
+        zoom: Enlargement of the windows before the fine network.
+        mode: How both results are merged, see :func:`aggregate`.
+        normalisation: How merged values become probabilities.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    patch_px: int = 128
+    stride_px: int = 32
+    top_n: int = 32
+    infer_stride_px: int = 0
+    infer_top_n: int = 0
+    zoom: int = 1
+    mode: Mode = "symmetric"
+    normalisation: Normalisation = "sum"
+
+    def __post_init__(self) -> None:
+        if min(self.patch_px, self.stride_px, self.top_n) < 1:
+            raise ValueError(f"patch_px, stride_px and top_n must be at least 1, not {self}")
+        if not 1 <= self.zoom <= MAX_ZOOM:
+            raise ValueError(f"zoom {self.zoom} is not in 1..{MAX_ZOOM}")
+        if self.mode not in ("symmetric", "literal", "paddlers"):
+            raise ValueError(f"mode {self.mode!r} is not symmetric, literal or paddlers")
+        if self.normalisation not in ("sum", "softmax"):
+            raise ValueError(f"normalisation {self.normalisation!r} is not sum or softmax")
 
 
 def class_mask(num_classes: int, chosen: Collection[int], device: torch.device) -> Tensor:
