@@ -8,7 +8,7 @@ holes, is one object.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,16 +102,9 @@ class PixelPolygons:
             Class ids ``uint8[h, w]``, later polygons over earlier ones, and the parts in the
             order of the polygons, without those that hold no pixel centre.
         """
-        mask = np.full((window.height, window.width), background, np.uint8)
-        parts = []
-        for index in self.touching(window):
-            part = self._part(index, window)
-            if part is None:
-                continue
-            place = mask[part.row : part.row + part.mask.shape[0]]
-            place[:, part.col : part.col + part.mask.shape[1]][part.mask] = part.class_id
-            parts.append(part)
-        return mask, parts
+        found = (self._part(index, window) for index in self.touching(window))
+        parts = [part for part in found if part is not None]
+        return paint_parts(parts, (window.height, window.width), background), parts
 
     def _shape(self, index: int, window: Window) -> Any:
         """Return a polygon, without its far parts if it is large."""
@@ -140,13 +133,52 @@ class PixelPolygons:
 
 @dataclass(frozen=True)
 class PolygonPart:
-    """The pixels of one polygon in a window, and the area of the whole polygon."""
+    """The pixels of one polygon or mask in a window.
+
+    Attributes:
+        class_id: Its class, 255 for ignored ground.
+        area_px: Area of all of it.
+        row: First row of the mask in the window.
+        col: First column of the mask in the window.
+        mask: Its pixels, ``bool[h, w]``.
+        crowd: Whether it must neither be learnt nor counted.
+    """
 
     class_id: int
     area_px: float
     row: int
     col: int
     mask: BoolArray
+    crowd: bool = False
+
+
+def paint_parts(
+    parts: Sequence[PolygonPart], shape_px: tuple[int, int], background: int
+) -> NDArray[np.uint8]:
+    """Return class ids ``uint8[H, W]``; later parts lie over earlier ones."""
+    mask = np.full(shape_px, background, np.uint8)
+    for part in parts:
+        height, width = part.mask.shape
+        place = mask[part.row : part.row + height, part.col : part.col + width]
+        place[part.mask] = part.class_id
+    return mask
+
+
+def cut_parts(parts: Sequence[PolygonPart], window: Window) -> list[PolygonPart]:
+    """Return what lies in a window of an image; parts without a pixel there are left out."""
+    found = []
+    for part in parts:
+        whole = Window(part.row, part.col, *part.mask.shape)
+        common = whole.intersection(window)
+        if common is None:
+            continue
+        rows = slice(common.row_off - part.row, common.row_end - part.row)
+        cols = slice(common.col_off - part.col, common.col_end - part.col)
+        mask = part.mask[rows, cols]
+        if mask.any():
+            place = (common.row_off - window.row_off, common.col_off - window.col_off)
+            found.append(replace(part, row=place[0], col=place[1], mask=mask))
+    return found
 
 
 def objects_of(parts: Sequence[PolygonPart], known: BoolArray) -> list[ObjectMask]:
@@ -167,8 +199,8 @@ def objects_of(parts: Sequence[PolygonPart], known: BoolArray) -> list[ObjectMas
         mask = part.mask & known[part.row : part.row + height, part.col : part.col + width]
         left = int(mask.sum())
         if left:
-            crowd = left < LEAST_OBJECT_PX or left < LEAST_OBJECT_RATIO * part.area_px
-            objects.append(ObjectMask(part.class_id, crowd, part.row, part.col, mask))
+            rest = left < LEAST_OBJECT_PX or left < LEAST_OBJECT_RATIO * part.area_px
+            objects.append(ObjectMask(part.class_id, rest or part.crowd, part.row, part.col, mask))
     return objects
 
 

@@ -20,8 +20,9 @@ from ..data.scenes import (
 )
 from ..geo.windows import Window
 from ..jobs import ChipsJob
-from ..protocol import Log, Report
+from ..protocol import IsCancelled, Log, Report
 from ..zoo.card import ClassInfo
+from .dataset_chips import DatasetSource
 
 
 class ChipSource(Protocol):
@@ -72,12 +73,15 @@ class ChipSource(Protocol):
         ...
 
 
-def open_chip_source(job: ChipsJob, report: Report) -> ChipSource:
+def open_chip_source(job: ChipsJob, report: Report, cancelled: IsCancelled) -> ChipSource:
     """Return the source of the chips of a job.
 
     Raises:
         EngineError: If rasters, labels or the data set cannot be used.
+        JobCancelled: If ``cancelled`` returned True.
     """
+    if job.dataset:
+        return DatasetSource(job, report, cancelled)
     return SceneSource(job, report)
 
 

@@ -53,7 +53,7 @@ def run_chips(job: ChipsJob, report: Report, cancelled: IsCancelled) -> Result:
     settings = _settings(job)
     finished = _finished_before(output, job, settings)
     if finished is None:
-        source = open_chip_source(job, report)
+        source = open_chip_source(job, report, cancelled)
         try:
             finished = _Making(source, job, settings, report, cancelled).make()
         finally:
