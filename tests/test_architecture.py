@@ -48,11 +48,11 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("light", "data", "models", "evaluate", "train"),
         (*NETWORKS, "numpy", "lightning", "torchmetrics", "matplotlib"),
     ),
-    "pipelines": (EVERYTHING, (*ARRAYS, *NETWORKS, "affine", "pyproj", "rasterio", "pyogrio")),
+    "pipelines": (EVERYTHING, (*ARRAYS, *NETWORKS, "affine", "pyproj", "rasterio", "pyogrio", "onnxruntime")),
     "door": (("light", "door"), ("click", "tqdm")),
 }
 # Modules that may import torch and Pillow although their package does not.
-TORCH_TOO = ("data.augment", "data.dataset", "data.transforms")
+TORCH_TOO = ("data.augment", "data.dataset", "data.transforms", "data.views")
 
 RASTER_OPENERS = ("engine/geo/raster.py", "engine/geo/source.py", "engine/geo/writer.py")
 VECTOR_OPENERS = ("engine/geo/vector", "engine/pipelines/doctor.py")  # doctor asks for versions

@@ -19,7 +19,7 @@ from ..zoo.card import CARD_NAME, ModelCard, card_from_dict, read_card
 WEIGHTS_ENDING = ".safetensors"
 EXTRA_NAMES = frozenset(
     {"README.md", "LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE", "CREDITS.md"}
-    | {"metrics.csv", "metrics.json", "training.json"}
+    | {"metrics.csv", "metrics.json", "training.json", "curves.csv", "report.html"}
 )
 MAX_CARD_BYTES = 1 << 20
 MAX_EXTRA_BYTES = 16 << 20

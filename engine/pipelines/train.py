@@ -24,7 +24,7 @@ from ..train.fit import fit_stage, prepare_network
 from ..train.instance_module import InstanceModule
 from ..train.keeper import Keeper
 from ..train.module import SemanticModule, TrainModule
-from ..train.recipe import Recipe, parse_options, preset_layer, read_config, resolve_recipe
+from ..train.recipe import Recipe, parse_options, preset_layers, read_config, resolve_recipe
 from ..train.setup import make_loaders, make_network, make_plan, read_material
 from ..train.start import Start, check_same_network, start_from_backbone, start_from_model
 from ..zoo.registry import ModelEntry, find_model
@@ -179,7 +179,7 @@ def _recipe(job: TrainJob, network: str, task: str, entry: ModelEntry | None) ->
     layers: list[tuple[str, dict[str, Any]]] = []
     if entry is not None and entry.card is not None:
         layers.append((f"card of {entry.id}", {"options": dict(entry.card.builder_args)}))
-    layers.append((f"preset {job.preset}", preset_layer(job.preset, task)))
+    layers += preset_layers(job.preset, network, task)
     if job.config:
         path = Path(job.config).expanduser()
         layers.append((f"config {path}", read_config(path)))

@@ -20,6 +20,7 @@ from ..train.checkpoint import BEST_NAME, LAST_NAME, load_average, load_network
 from ..train.keeper import write_curves
 from ..train.measure import Measured, measure_instances, measure_semantic
 from ..train.publish import publish_model, stored_tensors
+from ..train.report import report_html
 from ..zoo.card import CARD_NAME, card_problems
 from .run_folder import disk_errors
 from .train_folder import write_record
@@ -93,12 +94,17 @@ def _publish(training: Training, partial: Path, report: Report, cancelled: IsCan
     metrics = {split: found.metrics for split, found in measured.items()}
     write_record(partial / METRICS_NAME, json.dumps(metrics, indent=2) + "\n")
     write_curves(partial / CURVES_NAME, state.curve)
+    text = report_html(
+        card, state.curve, measured, training.material.folder, training.recipe.to_json()
+    )
+    write_record(partial / REPORT_NAME, text)
     report(Progress("publish", 1, 1, "model"))
     return Result(
         {
             "model": str(training.output),
             "metrics": str(training.output / METRICS_NAME),
             "curves": str(training.output / CURVES_NAME),
+            "report": str(training.output / REPORT_NAME),
         },
         {"steps": state.step, "epochs": state.epoch},
         state.seconds,

@@ -139,7 +139,8 @@ def _finish_epoch(
     trainer: Trainer, module: TrainModule, data: LightningDataModule, keeper: Keeper
 ) -> None:
     """Validate and end an epoch whose last batch was the last thing done."""
-    trainer.validate(module, datamodule=data, verbose=False)
+    if keeper.validation_is_due():
+        trainer.validate(module, datamodule=data, verbose=False)
     keeper.end_epoch()
 
 

@@ -28,6 +28,7 @@ from .module import TrainModule, all_sum
 logger = logging.getLogger(__name__)
 
 CSV_NAME = "metrics.csv"
+NEVER = 1 << 40
 FINISHED, PATIENCE, TIME_UP = "all epochs done", "no progress", "time is up"
 
 
@@ -81,6 +82,15 @@ class Keeper(Callback):
             load_optimizer(self.restore, self.state, trainer.optimizers[0])
             self.restore = None
         self._since = time.monotonic()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Validate after this epoch if it is due: every few epochs, and after the last one."""
+        trainer.check_val_every_n_epoch = 1 if self.validation_is_due() else NEVER
+
+    def validation_is_due(self) -> bool:
+        """Return whether the current epoch ends with a validation."""
+        done = self.state.epoch + 1
+        return done % self.module.recipe.validate_epochs == 0 or done >= self.module.plan.epochs
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -197,6 +207,7 @@ class Keeper(Callback):
         if self._time_is_up():
             self.state.finished, self.state.reason = True, TIME_UP
             trainer.should_stop = True
+            trainer.check_val_every_n_epoch = 1
 
     def _time_is_up(self) -> bool:
         self._count_time()

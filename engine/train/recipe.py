@@ -166,11 +166,16 @@ def resolve_recipe(
     Raises:
         JobError: If a name is unknown or a value is wrong; close names are suggested.
     """
-    values: dict[str, Any] = {}
     own = [(f"recipe of {network}", layer) for layer in network_layers(network, task)]
-    for source, layer in [*own, *layers]:
+    return replace(override(Recipe(), [*own, *layers]), network=network)
+
+
+def override(base: Recipe, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Recipe:
+    """Return a recipe with overrides; see :func:`resolve_recipe`."""
+    values: dict[str, Any] = {}
+    for source, layer in layers:
         values.update(_checked(layer, source))
-    recipe = replace(_build(values), network=network)
+    recipe = _build(values, base)
     _check_values(recipe)
     return recipe
 
@@ -200,6 +205,21 @@ def preset_layer(preset: str, task: str) -> dict[str, Any]:
     presets = json.loads((FOLDER / PRESETS_FILE).read_text(encoding="utf-8"))
     layer: dict[str, Any] = presets[preset][task] if preset else {}
     return layer
+
+
+def preset_layers(preset: str, network: str, task: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the named overrides of a preset: the task's, then what the network needs with it.
+
+    The two-stage networks, for example, do not enlarge chips when they are trained by a preset.
+    """
+    if not preset:
+        return []
+    own = [
+        record["with_preset"]
+        for record in _recipe_files()
+        if "with_preset" in record and any(fnmatchcase(network, p) for p in record["networks"])
+    ]
+    return [(f"preset {preset}", layer) for layer in [preset_layer(preset, task), *own]]
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -257,7 +277,7 @@ def _checked(layer: Mapping[str, Any], source: str, prefix: str = "") -> dict[st
     return found
 
 
-def _build(values: Mapping[str, Any]) -> Recipe:
+def _build(values: Mapping[str, Any], base: Recipe) -> Recipe:
     nested: dict[str, Any] = {}
     for dotted, value in values.items():
         group, _, name = dotted.rpartition(".")
@@ -266,21 +286,21 @@ def _build(values: Mapping[str, Any]) -> Recipe:
         else:
             nested[name] = value
     options = {name: _json_or_text(value) for name, value in nested.pop("options", {}).items()}
-    return replace(_record(Recipe, nested, ""), options=options)
+    return replace(_record(base, nested, ""), options={**base.options, **options})
 
 
-def _record(cls: type[RecordType], values: Mapping[str, Any], prefix: str) -> RecordType:
-    hints = get_type_hints(cls)
+def _record(base: RecordType, values: Mapping[str, Any], prefix: str) -> RecordType:
+    hints = get_type_hints(type(base))
     given: dict[str, Any] = {}
-    for item in fields(cls):  # type: ignore[arg-type]
+    for item in fields(base):  # type: ignore[arg-type]
         if item.name not in values:
             continue
         kind, value = hints[item.name], values[item.name]
         if is_dataclass(kind):
-            given[item.name] = _record(kind, value, f"{item.name}.")  # type: ignore[arg-type]
+            given[item.name] = _record(getattr(base, item.name), value, f"{item.name}.")
         else:
             given[item.name] = _typed(f"{prefix}{item.name}", kind, value)
-    return cls(**given)
+    return replace(base, **given)  # type: ignore[type-var]
 
 
 def _json_or_text(value: Any) -> Any:
