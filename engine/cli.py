@@ -12,6 +12,7 @@ import traceback
 import click
 
 from . import __version__
+from .commands.chips import chips
 from .commands.compare import compare
 from .commands.console import INTERRUPTED, OUR_BUG, USER_CAN_MEND
 from .commands.doctor import doctor
@@ -57,7 +58,7 @@ def worker(idle_seconds: float, kill_with_parent: bool) -> int:
     return serve(idle_s=idle_seconds, kill=kill_with_parent)
 
 
-for _command in (segment, evaluate, compare, models, doctor, replay, train, pretrain):
+for _command in (segment, chips, evaluate, compare, models, doctor, replay, train, pretrain):
     rs_segment.add_command(_command)
 
 

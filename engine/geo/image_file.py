@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
 from rasterio.windows import Window as GdalWindow
 
 from ..errors import RasterError
@@ -38,12 +39,13 @@ def image_facts(path: Path) -> ImageFacts:
         RasterReadError: If it cannot be opened.
     """
     with open_source(str(path)) as dataset:
-        bands = _data_bands(band_names(dataset))
+        every = band_names(dataset)
+        bands = _data_bands(every)
         try:
             grid: Grid | None = grid_of(dataset)
         except RasterError:
             grid = None
-        names = tuple(band_names(dataset)[band - 1] for band in bands)
+        names = tuple(every[band - 1] for band in bands)
         return ImageFacts(dataset.height, dataset.width, choose_dtype(dataset, bands), names, grid)
 
 
@@ -66,7 +68,7 @@ def read_image(
         area = GdalWindow(part.col_off, part.row_off, part.width, part.height)
         validity = Validity(dataset, bands, dtype)
         try:
-            pixels = np.stack([dataset.read(band, window=area) for band in bands])
+            pixels = _read_bands(dataset, bands, area)
             alpha_band = validity.alpha_band
             alpha = None if alpha_band is None else dataset.read(alpha_band, window=area)
             valid = validity.valid(pixels, alpha, area)
@@ -91,6 +93,13 @@ def read_codes(path: Path) -> tuple[npt.NDArray[Any], dict[int, tuple[int, int, 
             return np.asarray(dataset.read(list(bands))), palette
         except GDAL_ERRORS as error:
             raise read_error(dataset, 0, dataset.height, error) from None
+
+
+def _read_bands(dataset: DatasetReader, bands: list[int], area: GdalWindow) -> npt.NDArray[Any]:
+    """Return bands ``[C, h, w]``; rasterio reads bands of one data type at a time."""
+    if len({dataset.dtypes[band - 1] for band in bands}) > 1:
+        return np.stack([dataset.read(band, window=area) for band in bands])
+    return np.asarray(dataset.read(bands, window=area))
 
 
 def _data_bands(names: tuple[str, ...]) -> list[int]:

@@ -15,7 +15,7 @@ from ..data.chip_folder import IGNORE_INDEX, Chip
 from ..data.chip_writer import CutChip
 from ..data.image_split import split_images
 from ..data.instances import PolygonPart, cut_parts, objects_of, paint_parts
-from ..data.readers import Dataset, DatasetImage, reader
+from ..data.readers import Dataset, DatasetImage, list_readers, reader
 from ..data.scenes import unique_names
 from ..errors import JobCancelled, JobError, RasterError
 from ..geo.image_file import ImageFacts, image_facts, read_image
@@ -226,3 +226,8 @@ def _file_text(path: Path | None) -> str:
         return ""
     status = path.stat()
     return f"{path.name} {status.st_size} {status.st_mtime_ns}\n"
+
+
+def reader_table() -> dict[str, str]:
+    """Return what each reader of data sets reads, by its name."""
+    return {item.name: item.about for item in list_readers()}
