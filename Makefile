@@ -10,7 +10,7 @@ PYTEST_JOBS ?= 2
 PROFILE_DIR ?=
 export RS_SEGMENT_PYTHON := $(CURDIR)/.venv/bin/python
 
-.PHONY: help setup demo test test-engine test-qgis test-slow lint format typecheck architecture bench \
+.PHONY: help setup demo demo-train test test-engine test-qgis test-slow lint format typecheck architecture bench \
 	install install-dev package screenshots \
 	buildings-model docs clean
 
@@ -23,6 +23,9 @@ setup:               ## install QGIS and make the engine's environment where the
 
 demo: setup          ## segment the shipped sample in headless QGIS and render the map in demo/
 	$(PYTHON) scripts/demo.py
+
+demo-train: setup    ## train on the shipped sample (or DATA=folder) and measure the model in demo/train/
+	$(PYTHON) scripts/demo_train.py $(if $(DATA),--data "$(DATA)")
 
 test: setup lint typecheck test-engine test-qgis  ## everything: checks, engine, worker, plugin in QGIS, end to end
 

@@ -19,7 +19,6 @@ from torchvision.transforms.v2 import functional
 
 IGNORE_ID = 255
 LEAST_INSTANCE_PX = 4
-LEAST_INSTANCE_RATIO = 0.1
 Sample = dict[str, Any]
 
 
@@ -148,22 +147,20 @@ def make_augment(options: AugmentOptions, crop_px: int) -> v2.Compose:
     )
 
 
-def instance_target(masks: Tensor, labels: Tensor, areas_before_px: Tensor) -> dict[str, Tensor]:
+def instance_target(masks: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Return the target of an instance network from masks after a crop.
 
-    Objects of which less than a tenth or fewer than four pixels are left are dropped.
+    Objects of which fewer than four pixels are left are dropped.
 
     Args:
         masks: Bool ``[n, H, W]``.
         labels: Int64 ``[n]``, from 1.
-        areas_before_px: Area of each object before the crop, at the crop's scale, ``[n]``.
 
     Returns:
         ``boxes`` float ``[m, 4]`` (x0, y0, x1, y1, the far edges of the pixels), ``labels``,
         ``masks`` uint8 ``[m, H, W]``.
     """
-    areas = masks.flatten(1).sum(dim=1)
-    kept = (areas >= LEAST_INSTANCE_PX) & (areas >= LEAST_INSTANCE_RATIO * areas_before_px)
+    kept = masks.flatten(1).sum(dim=1) >= LEAST_INSTANCE_PX
     masks, labels = masks[kept], labels[kept]
     return {"boxes": boxes_of(masks), "labels": labels, "masks": masks.to(torch.uint8)}
 

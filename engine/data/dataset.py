@@ -166,14 +166,11 @@ class ChipDataset(torch.utils.data.Dataset[dict[str, Any]]):
         labels = torch.from_numpy(self.classes.labels(class_ids[keep]))
         image = tv_tensors.Image(self.image(chip))
         objects = tv_tensors.Mask(torch.from_numpy(np.ascontiguousarray(masks[keep])))
-        before = objects.flatten(1).sum(dim=1)
         if self.augment is None:
-            target = instance_target(_plain(objects), labels, before)
-            return {"image": _plain(image), "target": target}
+            return {"image": _plain(image), "target": instance_target(_plain(objects), labels)}
         for _ in range(CROP_DRAWS):
             changed = self.augment({"image": image, "objects": objects})
-            cut = _plain(changed["objects"])
-            target = instance_target(cut, labels, torch.zeros(len(labels)))
+            target = instance_target(_plain(changed["objects"]), labels)
             if len(target["labels"]):
                 break
         return {"image": _plain(changed["image"]).contiguous(), "target": target}

@@ -134,7 +134,7 @@ def _contrast(job: PretrainJob, recipe: Recipe, bands: int, images: int) -> Mome
     """Return the contrast of a network's backbone; a small set gets a shorter queue."""
     network = create_model(job.network, num_classes=CLASSES, in_channels=bands, **recipe.options)
     pyramid = Pyramid(first_backbone(network, job.network))
-    wanted = job.queue or min(QUEUE, max(recipe.batch, 4 * images))
+    wanted = job.queue or min(QUEUE, max(recipe.batch, images))
     length = max(1, wanted // recipe.batch) * recipe.batch
     return MomentumContrast(
         pyramid,

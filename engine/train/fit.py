@@ -75,7 +75,8 @@ def fit_stage(
         DiskError: If the disk is full; the checkpoint before stays.
         DeviceError: If the device has too little memory.
     """
-    trainer = make_trainer(keeper, module, hardware)
+    with quiet_lightning():
+        trainer = make_trainer(keeper, module, hardware)
     keeper.log_scalars = _scalar_log(trainer)
     if resume:
         keeper.restore = keeper.folder / LAST_NAME
