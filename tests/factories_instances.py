@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from scipy import ndimage
 from torch import Tensor, nn
 
+from engine.geo.mask_runs import MaskRuns, paint
 from engine.models.registry import register
 from engine.zoo.card import (
     CARD_NAME,
@@ -150,3 +151,14 @@ def _shape(side: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     if kind == 3:
         return np.ones((side, max(2, side // 8)), np.bool_)
     return (np.abs(rows) <= side / 8 + 1) | (np.abs(columns) <= side / 8 + 1)
+
+
+def drawn_masks(masks: MaskRuns, shape: tuple[int, int]) -> list[npt.NDArray[np.bool_]]:
+    """Return masks as boolean arrays of a raster's shape."""
+    canvases = []
+    for number in range(len(masks)):
+        canvas = np.zeros(shape, np.uint8)
+        one = masks.take(np.array([number]))
+        paint(one, one.box[:, :2].astype(np.int64), canvas)
+        canvases.append(canvas.astype(bool))
+    return canvases

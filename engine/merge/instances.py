@@ -23,7 +23,6 @@ different objects share none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +32,9 @@ from scipy.sparse.csgraph import connected_components
 
 from ..geo.mask_runs import MaskRuns, join_masks, no_masks, united
 from .instances_pairs import meeting_boxes, pixels_in_windows, shared_pixels, suppress
+from .instances_tiles import Detections, Instances, TileLayout, join_detections
+
+__all__ = ["Detections", "InstanceMerger", "Instances", "TileLayout", "join_detections", "resolve"]
 
 SAME_RATIO = 0.5
 """Common part of the union from which two detections are the same object."""
@@ -44,112 +46,9 @@ SEAM_RATIO = 0.2
 """Least size of the smaller piece relative to the larger one, in the shared window."""
 RELATED_RATIO = 0.25
 """Part of the smaller piece from which two detections are looked at together."""
-SLACK_RATIO = 1 / 24
-"""How near to a seam counts as cut, relative to the side of the box: masks are drawn coarsely."""
-MAX_SLACK_PX = 16
-
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What a network found in some tiles.
-
-    Attributes:
-        masks: Masks in pixels of the raster, inside their tiles.
-        class_id: ``int32[n]``.
-        score: ``float32[n]`` in [0, 1].
-        tile: Row and column of the tile of each in the layout, ``int32[n, 2]``.
-    """
-
-    masks: MaskRuns
-    class_id: Int32
-    score: NDArray[np.float32]
-    tile: Int32
-
-    def __len__(self) -> int:
-        return len(self.class_id)
-
-    def take(self, index: NDArray[np.integer]) -> Detections:
-        """Return some of them, in the order of ``index``."""
-        return Detections(
-            self.masks.take(index), self.class_id[index], self.score[index], self.tile[index]
-        )
-
-
-def join_detections(parts: Sequence[Detections]) -> Detections:
-    """Return all detections of several collections, one after another."""
-    if not parts:
-        return Detections(
-            no_masks(), np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros((0, 2), np.int32)
-        )
-    return Detections(
-        join_masks([part.masks for part in parts]),
-        np.concatenate([part.class_id for part in parts]),
-        np.concatenate([part.score for part in parts]),
-        np.concatenate([part.tile for part in parts]),
-    )
-
-
-@dataclass(frozen=True)
-class Instances:
-    """Finished objects.
-
-    Attributes:
-        masks: Masks in pixels of the raster.
-        class_id: ``int32[n]``.
-        score: ``float32[n]`` in [0, 1].
-        pieces: Number of detections that each was joined from, ``int32[n]``.
-    """
-
-    masks: MaskRuns
-    class_id: Int32
-    score: NDArray[np.float32]
-    pieces: Int32
-
-    def __len__(self) -> int:
-        return len(self.class_id)
-
-
-@dataclass(frozen=True)
-class TileLayout:
-    """Where the tiles lie: first rows and columns of the tiles, their size, the raster's size."""
-
-    row_starts: tuple[int, ...]
-    column_starts: tuple[int, ...]
-    tile_px: tuple[int, int]
-    shape_px: tuple[int, int]
-
-    def windows(self, tile: Int32) -> Int32:
-        """Return the boxes of tiles given by row and column, ``int32[n, 4]``."""
-        starts = [np.array(s, np.int32) for s in (self.row_starts, self.column_starts)]
-        corner = np.column_stack([starts[0][tile[:, 0]], starts[1][tile[:, 1]]])
-        return np.column_stack([corner, corner + np.array(self.tile_px, np.int32)])
-
-    def near_seam(self, box: Int32, window: Int32) -> Flags:
-        """Return which boxes come so near to a seam of their tile that they may be cut."""
-        sides = np.tile(box[:, 2:] - box[:, :2], 2)
-        slack = np.minimum(sides * SLACK_RATIO, MAX_SLACK_PX).astype(np.int32)
-        distance = np.abs(window - box)
-        edges = np.array([0, 0, *self.shape_px], np.int32)
-        near: Flags = ((distance <= slack) & (window != edges)).any(axis=1)
-        return near
-
-    def owner(self, box: Int32) -> Int32:
-        """Return row and column of the tile whose core holds the centre of each box.
-
-        Cores end in the middle of the overlap of neighbours, so they share no pixel and leave
-        none out.
-        """
-        owners = np.empty((len(box), 2), np.int32)
-        for axis, starts in enumerate((self.row_starts, self.column_starts)):
-            begins = np.array(starts, np.int64)
-            twice_border = begins[1:] + begins[:-1] + self.tile_px[axis]
-            twice_centre = box[:, axis].astype(np.int64) + box[:, axis + 2]
-            owners[:, axis] = np.searchsorted(twice_border, twice_centre, side="right")
-        return owners
 
 
 @dataclass(frozen=True)
@@ -220,7 +119,7 @@ class InstanceMerger:
         held = len(self._open)
         pool = join_detections([self._open, found])
         relations = _joined(self._relations, self._related(pool, held))
-        below = starts[self._rows] if self._rows < len(starts) else self._layout.shape_px[0]
+        below = finished_below(self._layout, self._rows)
         _, group = relations.components(len(pool))
         reach = np.zeros(len(pool), np.int32)
         np.maximum.at(reach, group, pool.masks.box[:, 2])
@@ -236,6 +135,12 @@ class InstanceMerger:
         smaller = np.minimum(shared[:, 1], shared[:, 2])
         kept = (shared[:, 0] > 0) & (shared[:, 0] >= RELATED_RATIO * smaller)
         return Relations(pairs[kept], shared[kept])
+
+
+def finished_below(layout: TileLayout, rows: int) -> int:
+    """Return the row above which no tile sees a pixel, once so many rows of tiles are in."""
+    starts = layout.row_starts
+    return starts[rows] if rows < len(starts) else layout.shape_px[0]
 
 
 def _joined(first: Relations, second: Relations) -> Relations:
@@ -281,7 +186,7 @@ def resolve(found: Detections, relations: Relations, layout: TileLayout) -> Inst
     view = _Views(found, relations)
     partial = layout.near_seam(found.masks.box, window)
     partial |= view.leads_beyond()
-    whole = _best_whole(view, partial, owned)
+    whole = view.without_doubles(_best_first(found, ~partial, owned), ~partial)
     pieces = partial & ~view.inside(whole)
     groups, group = view.joined(pieces)
     lone = np.bincount(group, minlength=groups)[group] == 1
@@ -340,12 +245,13 @@ class _Views:
         return _components(pairs, len(self._found))
 
 
-def _best_whole(view: _Views, partial: Flags, owned: Flags) -> Flags:
-    """Return the whole detections that stay: owned ones first, then those with high scores."""
-    found = view._found
-    box, whole = found.masks.box, np.flatnonzero(~partial)
-    keys = (*found.tile[whole].T, box[whole, 1], box[whole, 0], -found.score[whole], ~owned[whole])
-    return view.without_doubles(whole[np.lexsort(keys)], ~partial)
+def _best_first(found: Detections, chosen: Flags, owned: Flags) -> Int64:
+    """Return the chosen detections: owned ones first, then those with high scores."""
+    index = np.flatnonzero(chosen)
+    box, tile = found.masks.box[index], found.tile[index]
+    keys = (tile[:, 1], tile[:, 0], box[:, 1], box[:, 0], -found.score[index], ~owned[index])
+    order: Int64 = index[np.lexsort(keys)]
+    return order
 
 
 def _suppressed(order: Int64, item: Int64, other: Int64, count: int) -> Flags:

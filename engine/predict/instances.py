@@ -102,7 +102,7 @@ class InstancePredictor:
     def _compact(self, output: dict[str, Tensor], tile: InstanceTile) -> TileInstances:
         """Turn full-size masks into runs, some of them at a time."""
         scores = output["scores"].float().cpu().numpy()
-        labels = output["labels"].cpu().numpy()
+        labels = output["labels"].long().cpu().numpy()
         chosen = scores >= self._threshold
         self._check_labels(labels[chosen])
         height, width = tile.valid.shape
@@ -154,7 +154,7 @@ def _runs(inside: Tensor, valid: Tensor | None) -> tuple[MaskRuns, NDArray[np.in
     if not crops:
         return join_masks([]), kept
     pixels = torch.cat(crops).to(torch.uint8).cpu().numpy()
-    masks, _ = masks_of_crops(pixels, box.astype(np.int32))
+    masks, _ = masks_of_crops(pixels, np.ascontiguousarray(box, np.int32))
     return masks, kept
 
 

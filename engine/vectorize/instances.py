@@ -8,9 +8,9 @@ same as those of class rasters.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import shapely
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..geo.features import FeatureBatch
 from ..geo.grid import Grid, measure
 from ..geo.mask_runs import MaskRuns, paint
-from .polygonize import Regions, Simplification
+from .polygonize import Regions
 from .stream import (
     Strip,
     VectorOptions,
@@ -61,11 +61,9 @@ def instance_features(
     Yields:
         Batches of at most 20 000 objects.
     """
-    how = simplification(grid, options)
-    gap_px = 1 if how.tolerance <= 0 else 2 * math.ceil(how.tolerance / min(how.steps)) + 2
-    for first, stop in _chunks(masks.box, gap_px):
+    for first, stop in _chunks(masks.box):
         index = np.arange(first, stop)
-        polygons = _polygons(masks.take(index), gap_px, grid, options, how)
+        polygons = _valid_polygons(masks.take(index), grid, options)
         area_m2, perimeter_m = measure(polygons, grid.crs_wkt)
         kept = area_m2 >= options.min_area_m2
         if kept.any():
@@ -78,9 +76,9 @@ def instance_features(
             )
 
 
-def _chunks(box: NDArray[np.int32], gap_px: int) -> Iterator[tuple[int, int]]:
+def _chunks(box: NDArray[np.int32]) -> Iterator[tuple[int, int]]:
     """Cut objects into groups that fit on one canvas each; a very large one is alone."""
-    sides = (box[:, 2:] - box[:, :2]).astype(np.int64) + gap_px
+    sides = (box[:, 2:] - box[:, :2]).astype(np.int64) + 1
     filled = np.concatenate([[0], np.cumsum(sides[:, 0] * sides[:, 1])])
     first = 0
     while first < len(box):
@@ -125,40 +123,51 @@ class _Canvas:
             yield Strip(top, canvas, canvas)
 
 
-def _set_out(box: NDArray[np.int32], gap_px: int) -> _Canvas:
-    """Place objects on shelves, the highest ones first, with a gap all around each."""
+def _set_out(box: NDArray[np.int32]) -> _Canvas:
+    """Place objects on shelves, the highest ones first, with an empty pixel around each."""
     sides = (box[:, 2:] - box[:, :2]).astype(np.int64)
     order = np.lexsort((-sides[:, 1], -sides[:, 0]))
-    width = max(CANVAS_WIDTH_PX, int(sides[:, 1].max()) + 2 * gap_px)
+    width = max(CANVAS_WIDTH_PX, int(sides[:, 1].max()) + 2)
     places = np.empty((len(box), 2), np.int64)
-    tops, keys = [gap_px], []
-    column, bottom = gap_px, gap_px
+    tops, keys = [1], []
+    column, bottom = 1, 1
     for k, (high, wide) in zip(order.tolist(), sides[order].tolist(), strict=True):
-        if column + wide + gap_px > width:
+        if column + wide + 1 > width:
             tops.append(bottom)
-            column = gap_px
-        if column == gap_px:
-            bottom = tops[-1] + high + gap_px
+            column = 1
+        if column == 1:
+            bottom = tops[-1] + high + 1
         places[k] = tops[-1], column
         keys.append((len(tops) - 1) * width + column)
-        column += wide + gap_px
+        column += wide + 1
     return _Canvas(bottom, width, places, np.array(tops), order, np.array(keys))
 
 
-def _polygons(
-    masks: MaskRuns, gap_px: int, grid: Grid, options: VectorOptions, how: Simplification
-) -> Polygons:
-    """Return one multipolygon per object."""
-    canvas = _set_out(masks.box, gap_px)
+def _valid_polygons(masks: MaskRuns, grid: Grid, options: VectorOptions) -> Polygons:
+    """Return one multipolygon per object, less simplified where its parts would overlap."""
+    polygons = _polygons(masks, grid, options)
+    for less in (replace(options, square=False), VectorOptions()):
+        wrong = np.flatnonzero(~shapely.is_valid(polygons))
+        if not len(wrong):
+            break
+        polygons[wrong] = _polygons(masks.take(wrong), grid, less)
+    return polygons
+
+
+def _polygons(masks: MaskRuns, grid: Grid, options: VectorOptions) -> Polygons:
+    """Return one multipolygon per object; only its parts are valid in themselves."""
+    canvas = _set_out(masks.box)
     flat = Grid(canvas.height, canvas.width, grid.transform, grid.crs_wkt)
+    how = simplification(grid, options)
+    width_m, height_m = (float(np.float32(step)) for step in how.steps)
+    how = replace(how, steps=(width_m, height_m))  # short numbers: places times steps are exact
+    strips = partial(canvas.strips, masks)
     if how.tolerance > 0:
-        how = without_conflicts(lambda: canvas.strips(masks), flat, [OBJECT], how)
+        how = without_conflicts(strips, flat, [OBJECT], how, check_void=False)
         how = replace(how, mark_only=options.square)
     parts: list[Polygons] = []
     owners: list[Indices] = []
-    for regions in finished_regions(
-        lambda: canvas.strips(masks), flat, [OBJECT], how, check_void=False
-    ):
+    for regions in finished_regions(strips, flat, [OBJECT], how, check_void=False):
         if len(regions):
             moved, owner = _moved_back(regions, masks.box, canvas)
             parts.append(finished_polygons(moved, grid, options, how.tolerance))

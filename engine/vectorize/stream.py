@@ -111,10 +111,13 @@ def without_conflicts(
     grid: Grid,
     class_ids: Collection[int],
     how: Simplification,
+    *,
+    check_void: bool = True,
 ) -> Simplification:
     """Return the simplification with less of it for those arcs that would meet others.
 
-    Everything is simplified, pixels without a class included, and each region is checked.
+    Everything is simplified, with ``check_void`` pixels without a class included, and each
+    region is checked; without it, regions may come to overlap each other.
     Arcs in conflict go up one level, and the new outlines are checked again. Original outlines
     have no conflicts, so this comes to an end; should it take too many passes, nothing is
     simplified.
@@ -125,7 +128,7 @@ def without_conflicts(
         how = replace(how, arcs=arcs, levels=levels)
         found = [
             bad_arcs(regions, grid.width, reach_px=reach_px, whole=attempt >= WHOLE_REGIONS_AT)
-            for regions in finished_regions(strips, grid, class_ids, how, check_void=True)
+            for regions in finished_regions(strips, grid, class_ids, how, check_void=check_void)
         ]
         bad = np.unique(np.concatenate(found))
         if not len(bad):
