@@ -45,10 +45,37 @@ def cascade(
     """
     pretrained, freeze = options.pop("pretrained", ""), options.pop("freeze", None)
     chosen = RcnnOptions(**options)
-    backbone = rcnn_backbone(name, in_channels=in_channels, pretrained=pretrained, freeze=freeze)
-    masks = MaskCascade(num_classes, flow=mask_flow, idle_first_bridge=idle_first_bridge)
+    backbone = rcnn_backbone(
+        name,
+        in_channels=in_channels,
+        width=chosen.width,
+        pretrained=pretrained,
+        freeze=freeze,
+    )
+    masks = MaskCascade(
+        num_classes, flow=mask_flow, idle_first_bridge=idle_first_bridge, width=chosen.width
+    )
     heads = CascadeRoiHeads(num_classes, masks, chosen)
     return InstanceRcnn(backbone, heads, in_channels=in_channels, options=chosen)
+
+
+@register("cascade_mask_rcnn", task="instance")
+def cascade_mask_rcnn(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    backbone: str = "resnet50",
+    mask_flow: Flow = "v1",
+    **options: Any,
+) -> InstanceRcnn:
+    """Build Cascade Mask R-CNN on a backbone of timm; options as for :func:`cascade`."""
+    return cascade(
+        backbone,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        mask_flow=mask_flow,
+        **options,
+    )
 
 
 @register("cascade_mask_rcnn_r50", task="instance")

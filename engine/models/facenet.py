@@ -7,7 +7,7 @@ DOI 10.5755/j01.itc.54.1.36913.
 Implemented: sub-pixel laterals (eq. 1), integrated map (eq. 2), sub-pixel context (eq. 3), channel
 attention (eqs. 4 and 5), semantic enhancement module (eqs. 6 and 7), deformable convolutions, the
 losses of eqs. 9 to 11; SOLOv2's head, targets and Matrix NMS. A switch for every module of the
-ablation.
+ablation, and the pyramids of table 8 in the place of FACE-FPN.
 
 Differences from the paper:
     * widths that the text leaves open (semantic enhancement 128, pooling branches 64) are chosen
@@ -24,27 +24,30 @@ Differences from the paper:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from .blocks.detection_backbone import DetectionBackbone
-from .blocks.detection_necks import FpnNeck
+from .blocks.detection_necks import WIDTH
 from .blocks.face_fpn import FaceFpn, SemanticEnhancement
+from .blocks.path_necks import named_neck
+from .blocks.solo_losses import SoloOptions
 from .registry import register
-from .solov2 import SoloOptions, SoloV2
+from .solov2 import SoloV2
 
 DCN_IN = ("kernel", "cate")
+FACE_FPN = "face_fpn"
 
 
 class FaceNeck(nn.Module):
-    """Semantic enhancement of the finest map, then FACE-FPN or a plain pyramid.
+    """Semantic enhancement of the finest map, then FACE-FPN or another pyramid.
 
     Args:
         in_channels: Widths of the backbone's maps, finest first.
         sem: Whether the finest map is enhanced.
-        face_fpn: Whether the pyramid is FACE-FPN.
+        neck: ``face_fpn`` or a name of :func:`engine.models.blocks.path_necks.named_neck`.
+        width: Width of the pyramid.
         cag_relu: See :class:`engine.models.blocks.face_fpn.ChannelAttention`.
     """
 
@@ -53,13 +56,18 @@ class FaceNeck(nn.Module):
         in_channels: Sequence[int],
         *,
         sem: bool = True,
-        face_fpn: bool = True,
+        neck: str = FACE_FPN,
+        width: int = WIDTH,
         cag_relu: bool = False,
     ) -> None:
         super().__init__()
         self.enhance = SemanticEnhancement(in_channels[0]) if sem else nn.Identity()
-        self.pyramid = FaceFpn(in_channels, cag_relu=cag_relu) if face_fpn else FpnNeck(in_channels)
-        self.width = self.pyramid.width
+        self.pyramid = (
+            FaceFpn(in_channels, width, cag_relu=cag_relu)
+            if neck == FACE_FPN
+            else named_neck(neck, in_channels, width)
+        )
+        self.width = width
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Return five maps at strides 4 to 64 of maps at strides 4 to 32."""
@@ -67,87 +75,58 @@ class FaceNeck(nn.Module):
         return pyramid
 
 
-def build_facenet(
-    backbone: DetectionBackbone,
+@register("facenet", task="instance")
+def facenet(
     *,
     num_classes: int,
+    in_channels: int = 3,
+    backbone: str = "resnet50",
     sem: bool = True,
-    face_fpn: bool = True,
+    neck: str = FACE_FPN,
     dcn: bool = True,
-    cag_relu: bool = False,
-    options: SoloOptions | None = None,
+    **options: Any,
 ) -> SoloV2:
-    """Build FACENet on any backbone.
+    """Build FACENet on a backbone of timm.
+
+    The ablation of the paper: ``sem``, ``neck`` and ``dcn``; with ``sem=False``, ``neck="fpn"`` and
+    ``dcn=False`` it is SOLOv2.
 
     Args:
-        backbone: Maps at strides 4 to 32.
         num_classes: Foreground classes.
+        in_channels: Number of input bands.
+        backbone: timm's name, for example ``resnet18`` or ``hrnet_w18``.
         sem: With the semantic enhancement module.
-        face_fpn: With FACE-FPN, else a plain feature pyramid.
-        dcn: With deformable convolutions where ``options.dcn_in`` says, by default in both
-            towers.
-        cag_relu: See :class:`engine.models.blocks.face_fpn.ChannelAttention`.
-        options: Head, targets and inference.
+        neck: ``face_fpn``, or one of table 8: ``fpn``, ``pafpn``, ``bifpn`` and ``hrfpn``.
+        dcn: With deformable convolutions where ``dcn_in`` says, by default in both towers.
+        options: ``neck_width`` and ``cag_relu`` of :class:`FaceNeck`, ``pretrained`` and ``freeze``
+            of the backbone, and those of :class:`engine.models.blocks.solo_losses.SoloOptions`.
     """
-    chosen = options or SoloOptions()
-    places = (tuple(chosen.dcn_in) or DCN_IN) if dcn else ()
+    pretrained, freeze = options.pop("pretrained", ""), options.pop("freeze", None)
+    width, relu = options.pop("neck_width", WIDTH), options.pop("cag_relu", False)
+    places = tuple(options.pop("dcn_in", ())) or DCN_IN
+    body = DetectionBackbone(
+        backbone, in_channels=in_channels, pretrained=pretrained, freeze=freeze
+    )
     return SoloV2(
         num_classes=num_classes,
-        backbone=backbone,
-        neck=FaceNeck(backbone.channels, sem=sem, face_fpn=face_fpn, cag_relu=cag_relu),
-        options=replace(chosen, dcn_in=places),
+        backbone=body,
+        neck=FaceNeck(body.channels, sem=sem, neck=neck, width=width, cag_relu=relu),
+        options=SoloOptions(dcn_in=places if dcn else (), **options),
     )
 
 
 @register("facenet_r101", task="instance")
-def facenet_r101(
-    *,
-    num_classes: int,
-    in_channels: int = 3,
-    pretrained: str = "",
-    freeze: bool | None = None,
-    sem: bool = True,
-    face_fpn: bool = True,
-    dcn: bool = True,
-    **options: Any,
-) -> SoloV2:
+def facenet_r101(*, num_classes: int, in_channels: int = 3, **options: Any) -> SoloV2:
     """Build FACENet on ResNet-101 (93.35 M trainable parameters for 15 classes, frozen).
 
-    The ablation of the paper: ``sem``, ``face_fpn`` and ``dcn``; all off is SOLOv2. Further
-    options are those of :class:`engine.models.solov2.SoloOptions`.
+    Options as for :func:`facenet`.
     """
-    return build_facenet(
-        DetectionBackbone(
-            "resnet101", in_channels=in_channels, pretrained=pretrained, freeze=freeze
-        ),
-        num_classes=num_classes,
-        sem=sem,
-        face_fpn=face_fpn,
-        dcn=dcn,
-        options=SoloOptions(**options),
+    return facenet(
+        num_classes=num_classes, in_channels=in_channels, backbone="resnet101", **options
     )
 
 
 @register("facenet_r50", task="instance")
-def facenet_r50(
-    *,
-    num_classes: int,
-    in_channels: int = 3,
-    pretrained: str = "",
-    freeze: bool | None = None,
-    sem: bool = True,
-    face_fpn: bool = True,
-    dcn: bool = True,
-    **options: Any,
-) -> SoloV2:
-    """Build FACENet on ResNet-50; options as for :func:`facenet_r101`."""
-    return build_facenet(
-        DetectionBackbone(
-            "resnet50", in_channels=in_channels, pretrained=pretrained, freeze=freeze
-        ),
-        num_classes=num_classes,
-        sem=sem,
-        face_fpn=face_fpn,
-        dcn=dcn,
-        options=SoloOptions(**options),
-    )
+def facenet_r50(*, num_classes: int, in_channels: int = 3, **options: Any) -> SoloV2:
+    """Build FACENet on ResNet-50; options as for :func:`facenet`."""
+    return facenet(num_classes=num_classes, in_channels=in_channels, backbone="resnet50", **options)

@@ -26,6 +26,29 @@ from .cascade_mask_rcnn import cascade
 from .registry import register
 
 
+@register("hq_isnet", task="instance")
+def hq_isnet(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    backbone: str = "hrnet_w18",
+    mask_flow: Flow = "v2",
+    **options: Any,
+) -> InstanceRcnn:
+    """Build HQ-ISNet on a HRNet of timm, for example ``hrnet_w18_small``.
+
+    ``mask_flow="v1"`` is ISNetV1; further options as for
+    :func:`engine.models.cascade_mask_rcnn.cascade`.
+    """
+    return cascade(
+        backbone,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        mask_flow=mask_flow,
+        **options,
+    )
+
+
 @register("hq_isnet_w18", task="instance")
 def hq_isnet_w18(
     *, num_classes: int, in_channels: int = 3, mask_flow: Flow = "v2", **options: Any

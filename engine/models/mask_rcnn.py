@@ -17,17 +17,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.faster_rcnn import TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
 from torchvision.models.detection.roi_heads import RoIHeads
 
 from .blocks.detection_backbone import DetectionBackbone
-from .blocks.detection_necks import WIDTH, FpnNeck, HighResolutionNeck
+from .blocks.detection_necks import WIDTH
+from .blocks.path_necks import named_neck
 from .blocks.rcnn_parts import (
     BOX_SIDE,
-    HIDDEN,
     MASK_SIDE,
+    ExactBoxPredictor,
+    ExactMaskPredictor,
     InstanceRcnn,
     RcnnBackbone,
     RcnnOptions,
@@ -35,76 +36,107 @@ from .blocks.rcnn_parts import (
 )
 from .registry import register
 
-MASK_LAYERS = (WIDTH,) * 4
+MASK_DEPTH = 4
 
 
 def rcnn_backbone(
-    name: str, *, in_channels: int, pretrained: str = "", freeze: bool | None = None
+    name: str,
+    *,
+    in_channels: int,
+    width: int = WIDTH,
+    pretrained: str = "",
+    freeze: bool | None = None,
 ) -> RcnnBackbone:
-    """Build backbone and neck: feature pyramid on ResNet, high-resolution pyramid on HRNet."""
+    """Build backbone and neck: high-resolution pyramid on HRNet, else a feature pyramid."""
     backbone = DetectionBackbone(
         name, in_channels=in_channels, pretrained=pretrained, freeze=freeze
     )
-    neck: nn.Module
-    if name.startswith("hrnet"):
-        neck = HighResolutionNeck(backbone.channels)
-    else:
-        neck = FpnNeck(backbone.channels)
+    neck = named_neck("hrfpn" if name.startswith("hrnet") else "fpn", backbone.channels, width)
     return RcnnBackbone(backbone, neck)
 
 
-def _mask_rcnn(name: str, num_classes: int, in_channels: int, **options: Any) -> InstanceRcnn:
+def single_stage_heads(num_classes: int, options: RcnnOptions) -> dict[str, Any]:
+    """Return the arguments of torchvision's ``RoIHeads`` for one stage of boxes and masks."""
+    width, hidden = options.width, options.hidden
+    return {
+        "box_roi_pool": roi_align(BOX_SIDE),
+        "box_head": TwoMLPHead(width * BOX_SIDE**2, hidden),
+        "box_predictor": ExactBoxPredictor(hidden, num_classes + 1),
+        "fg_iou_thresh": 0.5,
+        "bg_iou_thresh": 0.5,
+        "batch_size_per_image": options.rois_per_image,
+        "positive_fraction": options.positive_ratio,
+        "bbox_reg_weights": None,
+        "score_thresh": options.score_threshold,
+        "nms_thresh": options.nms_iou,
+        "detections_per_img": options.max_instances,
+        "mask_roi_pool": roi_align(MASK_SIDE),
+        "mask_head": MaskRCNNHeads(width, (width,) * MASK_DEPTH, 1),
+        "mask_predictor": ExactMaskPredictor(width, width, num_classes + 1),
+    }
+
+
+@register("mask_rcnn", task="instance")
+def mask_rcnn(
+    *, num_classes: int, in_channels: int = 3, backbone: str = "resnet50", **options: Any
+) -> InstanceRcnn:
+    """Build Mask R-CNN on a backbone of timm.
+
+    Args:
+        num_classes: Foreground classes.
+        in_channels: Number of input bands.
+        backbone: timm's name, for example ``resnet18`` or ``hrnet_w18``.
+        options: ``pretrained`` and ``freeze`` of the backbone, and those of
+            :class:`engine.models.blocks.rcnn_parts.RcnnOptions`.
+    """
     pretrained, freeze = options.pop("pretrained", ""), options.pop("freeze", None)
-    backbone = rcnn_backbone(name, in_channels=in_channels, pretrained=pretrained, freeze=freeze)
     chosen = RcnnOptions(**options)
-    heads = RoIHeads(
-        roi_align(BOX_SIDE),
-        TwoMLPHead(WIDTH * BOX_SIDE**2, HIDDEN),
-        FastRCNNPredictor(HIDDEN, num_classes + 1),
-        0.5,
-        0.5,
-        chosen.rois_per_image,
-        chosen.positive_ratio,
-        None,
-        chosen.score_threshold,
-        chosen.nms_iou,
-        chosen.max_instances,
-        roi_align(MASK_SIDE),
-        MaskRCNNHeads(WIDTH, MASK_LAYERS, 1),
-        MaskRCNNPredictor(WIDTH, WIDTH, num_classes + 1),
+    body = rcnn_backbone(
+        backbone,
+        in_channels=in_channels,
+        width=chosen.width,
+        pretrained=pretrained,
+        freeze=freeze,
     )
-    return InstanceRcnn(backbone, heads, in_channels=in_channels, options=chosen)
+    heads = RoIHeads(**single_stage_heads(num_classes, chosen))
+    return InstanceRcnn(body, heads, in_channels=in_channels, options=chosen)
 
 
 @register("mask_rcnn_r50", task="instance")
 def mask_rcnn_r50(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build Mask R-CNN on ResNet-50 (43.75 M trainable parameters for one class, frozen).
-
-    ``options``: ``pretrained`` and ``freeze`` of the backbone, and those of
-    :class:`engine.models.blocks.rcnn_parts.RcnnOptions`.
-    """
-    return _mask_rcnn("resnet50", num_classes, in_channels, **options)
+    """Build Mask R-CNN on ResNet-50 (43.75 M trainable parameters for one class, frozen)."""
+    return mask_rcnn(
+        num_classes=num_classes, in_channels=in_channels, backbone="resnet50", **options
+    )
 
 
 @register("mask_rcnn_r101", task="instance")
 def mask_rcnn_r101(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build Mask R-CNN on ResNet-101 (62.74 M); options as for :func:`mask_rcnn_r50`."""
-    return _mask_rcnn("resnet101", num_classes, in_channels, **options)
+    """Build Mask R-CNN on ResNet-101 (62.74 M)."""
+    return mask_rcnn(
+        num_classes=num_classes, in_channels=in_channels, backbone="resnet101", **options
+    )
 
 
 @register("mask_rcnn_hrfpn_w18", task="instance")
 def mask_rcnn_hrfpn_w18(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build Mask R-CNN on HRNet-W18 (29.70 M); options as for :func:`mask_rcnn_r50`."""
-    return _mask_rcnn("hrnet_w18", num_classes, in_channels, **options)
+    """Build Mask R-CNN on HRNet-W18 (29.70 M)."""
+    return mask_rcnn(
+        num_classes=num_classes, in_channels=in_channels, backbone="hrnet_w18", **options
+    )
 
 
 @register("mask_rcnn_hrfpn_w32", task="instance")
 def mask_rcnn_hrfpn_w32(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build Mask R-CNN on HRNet-W32 (49.50 M); options as for :func:`mask_rcnn_r50`."""
-    return _mask_rcnn("hrnet_w32", num_classes, in_channels, **options)
+    """Build Mask R-CNN on HRNet-W32 (49.50 M)."""
+    return mask_rcnn(
+        num_classes=num_classes, in_channels=in_channels, backbone="hrnet_w32", **options
+    )
 
 
 @register("mask_rcnn_hrfpn_w40", task="instance")
 def mask_rcnn_hrfpn_w40(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build Mask R-CNN on HRNet-W40 (65.75 M); options as for :func:`mask_rcnn_r50`."""
-    return _mask_rcnn("hrnet_w40", num_classes, in_channels, **options)
+    """Build Mask R-CNN on HRNet-W40 (65.75 M)."""
+    return mask_rcnn(
+        num_classes=num_classes, in_channels=in_channels, backbone="hrnet_w40", **options
+    )

@@ -49,6 +49,11 @@ NETWORK_MODULES: Mapping[str, NetworkModule] = {
     "hi_resnet": NetworkModule(
         SEMANTIC, ("hi_resnet", "hi_resnet_base", "hi_resnet_small", "hrnet_w48")
     ),
+    "solo": NetworkModule(INSTANCE, ("solo", "solo_r101", "solo_r50")),
+    "mask_scoring_rcnn": NetworkModule(
+        INSTANCE, ("mask_scoring_rcnn", "mask_scoring_rcnn_r50", "mask_scoring_rcnn_r101")
+    ),
+    "htc": NetworkModule(INSTANCE, ("htc", "htc_r50", "htc_r101")),
     "solov2": NetworkModule(INSTANCE, ("solov2", "solov2_r101", "solov2_r50")),
     "facenet": NetworkModule(INSTANCE, ("facenet", "facenet_r101", "facenet_r50")),
     "mask_rcnn": NetworkModule(

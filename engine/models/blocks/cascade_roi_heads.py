@@ -18,7 +18,6 @@ from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.roi_heads import RoIHeads, project_masks_on_boxes
 from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 
-from .detection_necks import WIDTH
 from .mask_heads import MaskCascade
 from .rcnn_parts import BOX_SIDE, HIDDEN, MASK_SIDE, RcnnOptions, roi_align
 
@@ -41,16 +40,17 @@ class AgnosticPredictor(nn.Module):
 
     Args:
         num_classes: Foreground classes; the background is added.
+        hidden: Width of the box head.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, hidden: int = HIDDEN) -> None:
         super().__init__()
-        self.classes = nn.Linear(HIDDEN, num_classes + 1)
-        self.boxes = nn.Linear(HIDDEN, 4)
+        self.classes = nn.Linear(hidden, num_classes + 1)
+        self.boxes = nn.Linear(hidden, 4)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits ``[R, 1 + classes]`` and encoded boxes ``[R, 4]``."""
-        return self.classes(x), self.boxes(x)
+        """Return logits ``[R, 1 + classes]`` and encoded boxes ``[R, 4]``, float32."""
+        return self.classes(x).float(), self.boxes(x).float()
 
 
 @dataclass(frozen=True)
@@ -77,18 +77,28 @@ class CascadeRoiHeads(nn.Module):
         num_classes: Foreground classes.
         masks: Mask heads, one per stage.
         options: Sampling and inference.
+        interleaved: Whether the mask head of a stage learns from the boxes that this stage has
+            refined (hybrid task cascade), else from those that it was given.
     """
 
-    def __init__(self, num_classes: int, masks: MaskCascade, options: RcnnOptions) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        masks: MaskCascade,
+        options: RcnnOptions,
+        *,
+        interleaved: bool = False,
+    ) -> None:
         super().__init__()
+        self.interleaved = interleaved
         self.options = options
         self.box_pool = roi_align(BOX_SIDE)
         self.mask_pool = roi_align(MASK_SIDE)
         self.stages = nn.ModuleList(
             RoIHeads(
                 self.box_pool,
-                TwoMLPHead(WIDTH * BOX_SIDE**2, HIDDEN),
-                AgnosticPredictor(num_classes),
+                TwoMLPHead(options.width * BOX_SIDE**2, options.hidden),
+                AgnosticPredictor(num_classes, options.hidden),
                 iou,
                 iou,
                 options.rois_per_image,
@@ -130,6 +140,13 @@ class CascadeRoiHeads(nn.Module):
             regions = self.sample(stage, boxes, targets)
             logits, encoded = self._boxes(stage, features, regions.boxes, image_shapes)
             of_classes, of_boxes = box_losses(logits, encoded, regions)
+            boxes = self._refined(stage, encoded.detach(), regions.boxes, image_shapes)
+            boxes = [
+                refined[keep]
+                for refined, keep in zip(boxes, _not_truth(regions, targets), strict=True)
+            ]
+            if self.interleaved:
+                regions = self.sample(stage, boxes, targets)
             of_masks = self._mask_loss(stage, features, regions, image_shapes, targets)
             for name, value in (
                 ("loss_classifier", of_classes),
@@ -137,11 +154,6 @@ class CascadeRoiHeads(nn.Module):
                 ("loss_mask", of_masks),
             ):
                 terms[name] = terms.get(name, 0) + weight * value
-            boxes = self._refined(stage, encoded.detach(), regions.boxes, image_shapes)
-            boxes = [
-                refined[keep]
-                for refined, keep in zip(boxes, _not_truth(regions, targets), strict=True)
-            ]
         return terms
 
     def sample(self, stage: int, boxes: list[Tensor], targets: list[Target]) -> Regions:
@@ -164,7 +176,7 @@ class CascadeRoiHeads(nn.Module):
             return []
         split = torch.split(scores / len(self.stages), [x.shape[0] for x in boxes])
         found = [self._best(b, s) for b, s in zip(boxes, split, strict=True)]
-        pooled = self.mask_pool(features, [x["boxes"] for x in found], image_shapes)
+        pooled = self.pool_masks(features, [x["boxes"] for x in found], image_shapes)
         stages = self.masks.all_stages(pooled)
         mean = torch.stack([x.float().sigmoid() for x in stages]).mean(dim=0)
         labels = torch.cat([x["labels"] for x in found])
@@ -174,6 +186,20 @@ class CascadeRoiHeads(nn.Module):
             item["masks"] = masks[:, None]
         return found
 
+    def pool_boxes(
+        self, features: dict[str, Tensor], boxes: list[Tensor], image_shapes: Sizes
+    ) -> Tensor:
+        """Return what the box heads see of each region, float ``[R, width, 7, 7]``."""
+        pooled: Tensor = self.box_pool(features, boxes, image_shapes)
+        return pooled
+
+    def pool_masks(
+        self, features: dict[str, Tensor], boxes: list[Tensor], image_shapes: Sizes
+    ) -> Tensor:
+        """Return what the mask heads see of each region, float ``[R, width, 14, 14]``."""
+        pooled: Tensor = self.mask_pool(features, boxes, image_shapes)
+        return pooled
+
     def _stage(self, stage: int) -> Any:
         return self.stages[stage]
 
@@ -182,7 +208,7 @@ class CascadeRoiHeads(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         heads = self._stage(stage)
         predicted: tuple[Tensor, Tensor] = heads.box_predictor(
-            heads.box_head(self.box_pool(features, boxes, image_shapes))
+            heads.box_head(self.pool_boxes(features, boxes, image_shapes))
         )
         return predicted
 
@@ -203,7 +229,7 @@ class CascadeRoiHeads(nn.Module):
     ) -> Tensor:
         positive = [labels > 0 for labels in regions.labels]
         boxes = [x[keep] for x, keep in zip(regions.boxes, positive, strict=True)]
-        logits: Tensor = self.masks(self.mask_pool(features, boxes, image_shapes), stage)
+        logits: Tensor = self.masks(self.pool_masks(features, boxes, image_shapes), stage)
         if logits.shape[0] == 0:
             return logits.sum() * 0
         truth = torch.cat(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import DeformConv2d
+from torchvision.ops import DeformConv2d, deform_conv2d
 
 TAPS = 9
 
@@ -31,8 +31,19 @@ class ModulatedDeformConv(nn.Module):
             nn.init.zeros_(self.predict.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return float ``[N, width, H, W]`` for float ``[N, in_channels, H, W]``."""
-        predicted: Tensor = self.predict(x)
+        """Return float ``[N, width, H, W]`` for float ``[N, in_channels, H, W]``.
+
+        The sampling runs in float32, also under autocast and with half-precision weights: offsets
+        need the digits, and on a CPU the operator knows nothing else.
+        """
+        predicted = self.predict(x).float()
         offsets, modulation = torch.split(predicted, [2 * TAPS, TAPS], dim=1)
-        result: Tensor = self.conv(x, offsets, modulation.sigmoid())
-        return result
+        with torch.autocast(x.device.type, enabled=False):
+            result: Tensor = deform_conv2d(
+                x.float(),
+                offsets,
+                self.conv.weight.float(),
+                padding=1,
+                mask=modulation.sigmoid(),
+            )
+        return result.to(x.dtype)

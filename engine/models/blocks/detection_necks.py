@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +13,16 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 WIDTH = 256
 LEVELS = 5
+GROUPS = 32
+LEAST_PER_GROUP = 4
+
+
+def group_norm(width: int) -> nn.GroupNorm:
+    """Return a normalisation over 32 groups of channels, fewer for narrow maps.
+
+    A group has at least four channels, so that a map of one pixel can be normalised too.
+    """
+    return nn.GroupNorm(math.gcd(GROUPS, max(1, width // LEAST_PER_GROUP)), width)
 
 
 class FpnNeck(nn.Module):

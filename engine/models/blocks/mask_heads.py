@@ -25,21 +25,22 @@ class MaskHead(nn.Module):
     Args:
         num_classes: Foreground classes.
         bridge: Whether it owns a bridge from the stage before (eq. 3): 1×1 and ReLU.
+        width: Width of the region features.
     """
 
-    def __init__(self, num_classes: int, *, bridge: bool) -> None:
+    def __init__(self, num_classes: int, *, bridge: bool, width: int = WIDTH) -> None:
         super().__init__()
         self.bridge = (
-            nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 1), nn.ReLU(inplace=True)) if bridge else None
+            nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU(inplace=True)) if bridge else None
         )
-        self.convs = MaskRCNNHeads(WIDTH, (WIDTH,) * DEPTH, 1)
-        self.predictor = MaskRCNNPredictor(WIDTH, WIDTH, num_classes)
+        self.convs = MaskRCNNHeads(width, (width,) * DEPTH, 1)
+        self.predictor = MaskRCNNPredictor(width, width, num_classes)
 
     def features(self, x: Tensor, before: Tensor | None) -> Tensor:
         """Return the features before the upsampling, of the shape of ``x``.
 
         Args:
-            x: Region features float ``[R, 256, 14, 14]``.
+            x: Region features float ``[R, width, 14, 14]``.
             before: Features of the stage before on the same regions.
         """
         if self.bridge is not None and before is not None:
@@ -57,6 +58,7 @@ class MaskCascade(nn.Module):
         flow: ``v1``: independent heads; ``v2``: bridges from each stage to the next.
         idle_first_bridge: Whether the first head owns a bridge too, which is never used; so the
             paper counts.
+        width: Width of the region features.
 
     Raises:
         ValueError: If ``flow`` is unknown.
@@ -69,13 +71,18 @@ class MaskCascade(nn.Module):
         stages: int = 3,
         flow: Flow = "v2",
         idle_first_bridge: bool = False,
+        width: int = WIDTH,
     ) -> None:
         super().__init__()
         if flow not in ("v1", "v2"):
             raise ValueError(f"mask flow {flow!r} is not v1 or v2")
         self.flow = flow
         self.heads = nn.ModuleList(
-            MaskHead(num_classes, bridge=flow == "v2" and (stage > 0 or idle_first_bridge))
+            MaskHead(
+                num_classes,
+                bridge=flow == "v2" and (stage > 0 or idle_first_bridge),
+                width=width,
+            )
             for stage in range(stages)
         )
 
@@ -85,7 +92,7 @@ class MaskCascade(nn.Module):
         In ``v2`` all earlier heads run on the same regions first.
 
         Args:
-            x: Region features float ``[R, 256, 14, 14]``.
+            x: Region features float ``[R, width, 14, 14]``.
             stage: Stage from 0.
         """
         return self._run(x, range(stage + 1))[-1]

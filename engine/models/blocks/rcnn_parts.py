@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
@@ -43,6 +46,8 @@ class RcnnOptions:
         score_threshold: Least score of an instance, in [0, 1).
         nms_iou: Overlap of boxes of one class from which the worse one goes.
         max_instances: Instances per image.
+        width: Width of pyramid and mask heads.
+        hidden: Width of the box heads.
     """
 
     resize_px: Sequence[int] = ()
@@ -52,6 +57,8 @@ class RcnnOptions:
     score_threshold: float = 0.05
     nms_iou: float = 0.5
     max_instances: int = 100
+    width: int = WIDTH
+    hidden: int = HIDDEN
 
     def __post_init__(self) -> None:
         if len(self.resize_px) not in (0, 2):
@@ -66,12 +73,11 @@ class RcnnBackbone(nn.Module):
         neck: From these maps to five maps at strides 4 to 64.
     """
 
-    out_channels = WIDTH
-
     def __init__(self, backbone: DetectionBackbone, neck: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
         self.neck = neck
+        self.out_channels = int(cast(Any, neck).width)
 
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
         """Return the five maps by name, ``0`` to ``3`` and ``pool``."""
@@ -111,12 +117,43 @@ class ImageTransform(GeneralizedRCNNTransform):  # type: ignore[misc]
         return resized
 
 
+class ExactRpnHead(RPNHead):  # type: ignore[misc]
+    """torchvision's head with results in float32.
+
+    Anchors are decoded in the type of these results; in bfloat16 a proposal at 800 px would be
+    rounded to steps of four pixels.
+    """
+
+    def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return objectness and encoded boxes of each level, float32."""
+        logits, encoded = super().forward(x)
+        return [y.float() for y in logits], [y.float() for y in encoded]
+
+
+class ExactBoxPredictor(FastRCNNPredictor):  # type: ignore[misc]
+    """torchvision's predictor of classes and class-specific boxes with results in float32."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits ``[R, 1 + classes]`` and encoded boxes ``[R, 4 (1 + classes)]``."""
+        logits, encoded = super().forward(x)
+        return logits.float(), encoded.float()
+
+
+class ExactMaskPredictor(MaskRCNNPredictor):  # type: ignore[misc]
+    """torchvision's predictor of masks with results in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return mask logits ``[R, 1 + classes, 28, 28]``."""
+        logits: Tensor = super().forward(x)
+        return logits.float()
+
+
 def proposal_network(options: RcnnOptions) -> RegionProposalNetwork:
     """Return the region proposal network: three shapes of anchors on five levels."""
     count = {"training": options.proposals[0], "testing": options.proposals[1]}
     return RegionProposalNetwork(
         AnchorGenerator(ANCHOR_SIZES_PX, ASPECT_RATIOS),
-        RPNHead(WIDTH, len(ASPECT_RATIOS[0])),
+        ExactRpnHead(options.width, len(ASPECT_RATIOS[0])),
         fg_iou_thresh=0.7,
         bg_iou_thresh=0.3,
         batch_size_per_image=256,

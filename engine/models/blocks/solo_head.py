@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .deform import ModulatedDeformConv
+from .detection_necks import group_norm
 
-GROUPS = 32
 PRIOR = 0.01
 INIT_STD = 0.01
 MASK_LEVELS = 4
@@ -52,7 +52,7 @@ def _unit(in_channels: int, width: int, *, deformable: bool) -> nn.Sequential:
     else:
         conv = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         nn.init.normal_(conv.weight, std=INIT_STD)
-    return nn.Sequential(conv, nn.GroupNorm(math.gcd(GROUPS, width), width), nn.ReLU(inplace=True))
+    return nn.Sequential(conv, group_norm(width), nn.ReLU(inplace=True))
 
 
 class MaskFeatures(nn.Module):
@@ -80,7 +80,7 @@ class MaskFeatures(nn.Module):
             self.branches.append(nn.Sequential(*layers))
         self.project = nn.Sequential(
             nn.Conv2d(width, out_channels, 1, bias=False),
-            nn.GroupNorm(math.gcd(GROUPS, out_channels), out_channels),
+            group_norm(out_channels),
             nn.ReLU(inplace=True),
         )
 
@@ -125,14 +125,17 @@ class SoloHead(nn.Module):
         if unknown:
             raise ValueError(f"dcn_in names {unknown}; known: {', '.join(DCN_PLACES)}")
         self.grids = tuple(grids)
-        self.kernel_tower = _tower(in_channels + 2, tower_width, tower_depth, "kernel" in dcn_in)
-        self.category_tower = _tower(in_channels, tower_width, tower_depth, "cate" in dcn_in)
+        self.kernel_tower = tower(
+            in_channels + 2, tower_width, tower_depth, deformable="kernel" in dcn_in
+        )
+        self.category_tower = tower(
+            in_channels, tower_width, tower_depth, deformable="cate" in dcn_in
+        )
         self.kernel = nn.Conv2d(tower_width, kernel_width, 3, padding=1)
-        self.category = nn.Conv2d(tower_width, num_classes, 3, padding=1)
-        for layer, bias in ((self.kernel, 0.0), (self.category, math.log(PRIOR / (1 - PRIOR)))):
-            nn.init.normal_(layer.weight, std=INIT_STD)
-            if layer.bias is not None:
-                nn.init.constant_(layer.bias, bias)
+        nn.init.normal_(self.kernel.weight, std=INIT_STD)
+        if self.kernel.bias is not None:
+            nn.init.zeros_(self.kernel.bias)
+        self.category = category_layer(tower_width, num_classes)
 
     def forward(self, pyramid: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Return category logits ``[N, K, S, S]`` and kernels ``[N, D, S, S]`` of each level.
@@ -140,18 +143,32 @@ class SoloHead(nn.Module):
         Args:
             pyramid: Maps at strides 4, 8, 16, 32 and 64.
         """
-        fine, second, third, fourth, coarse = pyramid
-        half = functional.interpolate(fine, scale_factor=0.5, mode="bilinear", align_corners=False)
-        levels = (half, second, third, fourth, resize(coarse, fourth.shape[-2:]))
         categories, kernels = [], []
-        for x, grid in zip(levels, self.grids, strict=True):
+        for x, grid in zip(level_maps(pyramid), self.grids, strict=True):
             cells = resize(with_coordinates(x), (grid, grid))
             kernels.append(self.kernel(self.kernel_tower(cells)))
             categories.append(self.category(self.category_tower(cells[:, :-2])))
         return categories, kernels
 
 
-def _tower(in_channels: int, width: int, depth: int, deformable: bool) -> nn.Sequential:
+def level_maps(pyramid: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return maps at strides 8, 8, 16, 32 and 32 of those at strides 4 to 64."""
+    fine, second, third, fourth, coarse = pyramid
+    half = functional.interpolate(fine, scale_factor=0.5, mode="bilinear", align_corners=False)
+    return half, second, third, fourth, resize(coarse, fourth.shape[-2:])
+
+
+def category_layer(width: int, num_classes: int) -> nn.Conv2d:
+    """Return the convolution to class logits, which start at a probability of 1 %."""
+    layer = nn.Conv2d(width, num_classes, 3, padding=1)
+    nn.init.normal_(layer.weight, std=INIT_STD)
+    if layer.bias is not None:
+        nn.init.constant_(layer.bias, math.log(PRIOR / (1 - PRIOR)))
+    return layer
+
+
+def tower(in_channels: int, width: int, depth: int, *, deformable: bool = False) -> nn.Sequential:
+    """Return ``depth`` units of convolution, group normalisation and ReLU."""
     return nn.Sequential(
         *(
             _unit(width if step else in_channels, width, deformable=deformable)

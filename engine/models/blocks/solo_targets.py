@@ -129,19 +129,28 @@ def _cell_ranges(
     return first.long(), last.long()
 
 
-def quarter_masks(masks: Tensor, size_px: tuple[int, int]) -> Tensor:
-    """Return masks padded to the image's size and reduced to stride 4, bool ``[N, h, w]``."""
+def quarter_masks(masks: Tensor, size_px: tuple[int, int], *, soft: bool = False) -> Tensor:
+    """Return masks padded to the image's size and reduced to stride 4, float ``[N, h, w]``.
+
+    Args:
+        masks: ``[N, H, W]``, an object where not 0.
+        size_px: Height and width of the padded image, multiples of 4.
+        soft: Return the share of each cell that the object covers; else 0 or 1, sampled in the
+            cell's middle as in the authors' code.
+    """
     height, width = size_px
     padded = functional.pad(
         (masks > 0).float(), (0, width - masks.shape[2], 0, height - masks.shape[1])
     )
+    if soft:
+        return functional.avg_pool2d(padded[:, None], MASK_STRIDE_PX)[:, 0]
     small = functional.interpolate(
         padded[:, None],
         size=(height // MASK_STRIDE_PX, width // MASK_STRIDE_PX),
         mode="bilinear",
         align_corners=False,
     )
-    return small[:, 0] >= 0.5
+    return (small[:, 0] >= 0.5).float()
 
 
 def batch_images(images: Sequence[Tensor], multiple_px: int) -> Tensor:

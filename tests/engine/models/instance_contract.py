@@ -13,6 +13,27 @@ from engine.models import create_model
 
 CLASSES = 3
 
+# Small networks of each family: everything is there, little of each.
+SMALL_SOLO: dict[str, Any] = {
+    "backbone": "resnet18",
+    "neck_width": 32,
+    "grids": [12, 10, 8, 6, 4],
+    "tower_width": 32,
+    "tower_depth": 2,
+    "feature_width": 32,
+    "kernel_width": 32,
+    "score_threshold": 0.005,
+    "keep_threshold": 0.001,
+}
+SMALL_RCNN: dict[str, Any] = {
+    "backbone": "resnet18",
+    "width": 32,
+    "hidden": 64,
+    "rois_per_image": 24,
+    "proposals": [64, 32],
+    "score_threshold": 0.01,
+}
+
 
 def trainable_m(network: nn.Module) -> float:
     """Number of trainable parameters in millions."""

@@ -10,20 +10,21 @@ from engine.models.blocks.cascade_roi_heads import CascadeRoiHeads, Regions, box
 from engine.models.blocks.mask_heads import MaskCascade
 from engine.models.blocks.rcnn_parts import RcnnOptions
 
-from .instance_contract import InstanceContract, counted, disc_target, no_target, trainable_m
+from .instance_contract import (
+    SMALL_RCNN,
+    InstanceContract,
+    counted,
+    disc_target,
+    no_target,
+    trainable_m,
+)
 
 pytestmark = pytest.mark.networks
 
 
-@pytest.mark.slow
 class TestCascadeMaskRcnn(InstanceContract):
-    name = "cascade_mask_rcnn_r50"
-    options = {  # noqa: RUF012
-        "rois_per_image": 24,
-        "proposals": [64, 32],
-        "score_threshold": 0.01,
-        "mask_flow": "v2",
-    }
+    name = "cascade_mask_rcnn"
+    options = SMALL_RCNN
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 
+from engine.models import create_model
 from engine.models.blocks.face_fpn import (
     ChannelAttention,
     FaceFpn,
@@ -13,21 +17,21 @@ from engine.models.blocks.face_fpn import (
     SubPixelContext,
 )
 
-from .instance_contract import InstanceContract, counted, trainable_m
+from .instance_contract import SMALL_SOLO, InstanceContract, counted, disc_target, trainable_m
 
 pytestmark = pytest.mark.networks
 
 
 class TestFaceNet(InstanceContract):
-    name = "facenet_r50"
-    options = {"tower_width": 64, "score_threshold": 0.005, "keep_threshold": 0.001}  # noqa: RUF012
+    name = "facenet"
+    options = SMALL_SOLO
 
 
 def test_parameters() -> None:
     network = counted("facenet_r101", num_classes=15, freeze=True)
     assert trainable_m(network) == pytest.approx(93.28, rel=5e-3)
     assert trainable_m(network) == pytest.approx(93.35, abs=0.01)
-    plain = counted("facenet_r101", num_classes=15, sem=False, face_fpn=False, dcn=False)
+    plain = counted("facenet_r101", num_classes=15, sem=False, neck="fpn", dcn=False)
     solo = counted("solov2_r101", num_classes=15)
     assert trainable_m(plain) == trainable_m(solo)
 
@@ -35,15 +39,66 @@ def test_parameters() -> None:
 @pytest.mark.parametrize(
     ("options", "added_m"),
     [
-        ({"sem": True, "face_fpn": False, "dcn": False}, 0.509),
-        ({"sem": False, "face_fpn": False, "dcn": True}, 0.872),
-        ({"sem": False, "face_fpn": True, "dcn": False}, 30.256 - 3.344),
+        ({"sem": True, "neck": "fpn", "dcn": False}, 0.509),
+        ({"sem": False, "neck": "fpn", "dcn": True}, 0.872),
+        ({"sem": False, "neck": "face_fpn", "dcn": False}, 30.256 - 3.344),
     ],
 )
 def test_each_switch_adds_its_module(options, added_m) -> None:
     base = trainable_m(counted("solov2_r50", num_classes=15))
     network = counted("facenet_r50", num_classes=15, **options)
     assert trainable_m(network) - base == pytest.approx(added_m, abs=0.002)
+
+
+NOTHING: dict[str, Any] = {"sem": False, "neck": "fpn", "dcn": False}
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        NOTHING,
+        {**NOTHING, "sem": True},
+        {**NOTHING, "neck": "face_fpn"},
+        {**NOTHING, "dcn": True},
+        {**NOTHING, "sem": True, "neck": "face_fpn"},
+        {},
+        {**NOTHING, "neck": "pafpn"},
+        {**NOTHING, "neck": "bifpn"},
+        {**NOTHING, "neck": "hrfpn"},
+    ],
+)
+def test_every_row_of_the_ablation_trains_a_step(switches: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    network = create_model("facenet", num_classes=2, **SMALL_SOLO, **switches)
+    network.train()
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.0025, momentum=0.9)
+    image, target = torch.randn(3, 64, 64), disc_target(64, 64, [(30, 28, 14, 2)])
+    before = {k: v.detach().clone() for k, v in network.named_parameters()}
+    sum(network([image], [target]).values()).backward()
+    reached = {k for k, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+    nn.utils.clip_grad_norm_(network.parameters(), 35.0)
+    optimiser.step()
+    after = dict(network.named_parameters())
+    assert all(after[k].isfinite().all() for k in before)
+    for part in ("neck", "head", "mask_features", "backbone"):
+        names = [k for k in reached if k.startswith(part)]
+        assert any(not torch.equal(before[k], after[k]) for k in names), part
+    assert any("enhance" in k for k in reached) == switches.get("sem", True)
+    assert any("predict" in k for k in before) == switches.get("dcn", True)
+
+
+@pytest.mark.parametrize("options", [{}, {"neck": "bifpn"}])
+def test_half_precision_trains_and_finds(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    network = create_model("facenet", num_classes=2, **SMALL_SOLO, **options)
+    image, target = torch.randn(3, 64, 64), disc_target(64, 64, [(30, 28, 14, 2)])
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = network.train()([image], [target])
+    assert all(x.dtype == torch.float32 and x.isfinite() for x in losses.values())
+    sum(losses.values()).backward()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        (found,) = network.eval()([image])
+    assert {found[k].dtype for k in ("boxes", "scores", "masks")} == {torch.float32}
 
 
 def test_sub_pixel_context() -> None:

@@ -7,14 +7,14 @@ import torch
 
 from engine.models.blocks.mask_heads import MaskCascade
 
-from .instance_contract import InstanceContract, counted, trainable_m
+from .instance_contract import SMALL_RCNN, InstanceContract, counted, trainable_m
 
 pytestmark = pytest.mark.networks
 
 
 class TestHqIsNet(InstanceContract):
-    name = "hq_isnet_w18"
-    options = {"rois_per_image": 24, "proposals": [64, 32], "score_threshold": 0.01}  # noqa: RUF012
+    name = "hq_isnet"
+    options = {**SMALL_RCNN, "backbone": "hrnet_w18_small"}  # noqa: RUF012
 
 
 @pytest.mark.parametrize(

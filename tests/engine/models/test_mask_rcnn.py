@@ -9,22 +9,37 @@ from engine.errors import ModelError
 from engine.models import create_model
 from engine.models.blocks.detection_necks import HighResolutionNeck
 
-from .instance_contract import InstanceContract, counted, trainable_m
+from .instance_contract import SMALL_RCNN, InstanceContract, counted, disc_target, trainable_m
 
 pytestmark = pytest.mark.networks
 
-SMALL = {"rois_per_image": 24, "proposals": [64, 32], "score_threshold": 0.01}
-
 
 class TestMaskRcnn(InstanceContract):
-    name = "mask_rcnn_r50"
-    options = SMALL
+    name = "mask_rcnn"
+    options = SMALL_RCNN
 
 
-@pytest.mark.slow
 class TestMaskRcnnHrfpn(InstanceContract):
-    name = "mask_rcnn_hrfpn_w18"
-    options = SMALL
+    name = "mask_rcnn"
+    options = {**SMALL_RCNN, "backbone": "hrnet_w18_small"}  # noqa: RUF012
+
+
+@pytest.mark.parametrize("name", ["mask_rcnn", "hq_isnet"])
+def test_half_precision_trains_and_finds(name: str) -> None:
+    torch.manual_seed(0)
+    network = create_model(name, num_classes=2, **{**SMALL_RCNN, "backbone": "hrnet_w18_small"})
+    image, target = torch.randn(3, 64, 64), disc_target(64, 64, [(30, 28, 14, 2)])
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = network.train()([image], [target])
+        sum(losses.values()).backward()
+        network.eval()
+        with torch.no_grad():
+            (found,) = network([image])
+            maps = network.backbone(torch.randn(1, 3, 64, 64))
+            _, encoded = network.rpn.head(list(maps.values()))
+    assert all(bool(x.isfinite()) for x in losses.values())
+    assert {found[k].dtype for k in ("boxes", "scores", "masks")} == {torch.float32}
+    assert {x.dtype for x in encoded} == {torch.float32}  # else proposals are rounded to pixels
 
 
 @pytest.mark.parametrize(

@@ -10,22 +10,22 @@ from engine.errors import ModelError
 from engine.models import create_model
 from engine.models.blocks.deform import ModulatedDeformConv
 from engine.models.blocks.matrix_nms import matrix_nms
+from engine.models.blocks.solo_losses import SoloOptions, dice_loss
 from engine.models.blocks.solo_targets import (
     BACKGROUND,
     assign_cells,
     describe_objects,
     quarter_masks,
 )
-from engine.models.solov2 import SoloOptions, dice_loss
 
-from .instance_contract import InstanceContract, counted, trainable_m
+from .instance_contract import SMALL_SOLO, InstanceContract, counted, disc_target, trainable_m
 
 pytestmark = pytest.mark.networks
 
 
 class TestSoloV2(InstanceContract):
-    name = "solov2_r50"
-    options = {"tower_width": 64, "score_threshold": 0.005, "keep_threshold": 0.001}  # noqa: RUF012
+    name = "solov2"
+    options = SMALL_SOLO
 
 
 def test_parameters() -> None:
@@ -91,9 +91,22 @@ def test_quarter_masks_keep_aligned_squares() -> None:
     mask = torch.zeros((1, 37, 61), dtype=torch.uint8)
     mask[0, 8:24, 12:40] = 1
     small = quarter_masks(mask, (64, 64))
-    expected = torch.zeros((1, 16, 16), dtype=torch.bool)
-    expected[0, 2:6, 3:10] = True
+    expected = torch.zeros((1, 16, 16))
+    expected[0, 2:6, 3:10] = 1
     assert torch.equal(small, expected)
+    assert torch.equal(quarter_masks(mask, (64, 64), soft=True), expected)
+
+
+def test_soft_masks_are_shares_and_draw_small_discs_better() -> None:
+    masks = disc_target(96, 96, [(20, 20, 5, 1), (62, 30, 7, 1), (56, 72, 9, 1)])["masks"]
+    overlaps = []
+    for soft in (False, True):
+        small = quarter_masks(masks, (96, 96), soft=soft)
+        drawn = functional.interpolate(small[:, None], scale_factor=4, mode="bilinear")[:, 0] > 0.5
+        truth = masks > 0
+        overlaps.append((drawn & truth).sum((1, 2)) / (drawn | truth).sum((1, 2)))
+    assert small.sum((1, 2)).tolist() == (masks.sum((1, 2)) / 16).tolist()
+    assert (overlaps[1] > overlaps[0] + 0.05).all() and float(overlaps[1].min()) > 0.87
 
 
 MASKS = torch.tensor([[1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1]]) > 0
