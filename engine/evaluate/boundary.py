@@ -16,8 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from ..geo.jit import kernel
 from .confusion import IGNORED_LABEL, mean, number, ratio
 
+ByteArray = NDArray[np.uint8]
+
+MOST_OFFSETS = 2000
+"""Places around a pixel that are looked at one by one; beyond, a search tree is quicker."""
 _SLACK = 1 + 1e-9
 """Rounding of distances: a pixel that lies exactly at the tolerance counts as near."""
 
@@ -68,22 +73,30 @@ class BoundaryCounts:
         known = truth != IGNORED_LABEL
         classes = len(self.counts)
         codes = np.where((predicted >= 0) & (predicted < classes), predicted, classes)
-        true_edge, found_edge = boundary_pixels(truth, known), boundary_pixels(codes, known)
-        counted = np.zeros(len(truth), bool)
-        counted[rows] = True
-        for label in range(classes):
-            true_px = np.argwhere(true_edge & (truth == label))
-            found_px = np.argwhere(found_edge & (codes == label))
+        true_edge = _edge_labels(truth, known)
+        found_edge = _edge_labels(codes.astype(np.uint8), known)
+        start, stop, _ = rows.indices(len(truth))
+        offsets = _disc(self.tolerance, self.steps)
+        if len(offsets) > MOST_OFFSETS:
+            self._add_far(true_edge, found_edge, (start, stop))
+            return
+        count_near(found_edge, true_edge, offsets, start, stop, self.counts[:, :2])
+        count_near(true_edge, found_edge, offsets, start, stop, self.counts[:, 2:])
+
+    def _add_far(self, true_edge: ByteArray, found_edge: ByteArray, rows: tuple[int, int]) -> None:
+        """Count with a search tree, for tolerances of many pixels."""
+        for label in range(len(self.counts)):
+            true_px, found_px = (np.argwhere(edge == label) for edge in (true_edge, found_edge))
             self.counts[label] += (
-                *self._near(found_px, true_px, counted),
-                *self._near(true_px, found_px, counted),
+                *self._near(found_px, true_px, rows),
+                *self._near(true_px, found_px, rows),
             )
 
     def _near(
-        self, pixels: NDArray[np.int64], others: NDArray[np.int64], counted: NDArray[np.bool_]
+        self, pixels: NDArray[np.int64], others: NDArray[np.int64], rows: tuple[int, int]
     ) -> tuple[int, int]:
-        """Return how many counted pixels are near another one, and how many there are."""
-        own = pixels[counted[pixels[:, 0]]]
+        """Return how many pixels of some rows are near another one, and how many there are."""
+        own = pixels[(pixels[:, 0] >= rows[0]) & (pixels[:, 0] < rows[1])]
         if not len(own) or not len(others):
             return 0, len(own)
         steps = np.array(self.steps)
@@ -127,3 +140,54 @@ def boundary_pixels(
         found[first] |= differ
         found[second] |= differ
     return found
+
+
+def _edge_labels(labels: NDArray[np.integer[Any]], known: NDArray[np.bool_]) -> ByteArray:
+    """Return the label of each boundary pixel, 255 elsewhere, uint8 ``[h, w]``."""
+    edge = boundary_pixels(labels, known)
+    return np.where(edge, labels, IGNORED_LABEL).astype(np.uint8)
+
+
+def _disc(tolerance: float, steps: tuple[float, float]) -> NDArray[np.int64]:
+    """Return the offsets (row, column) within a distance, the nearest first, ``[n, 2]``."""
+    reach = tolerance * _SLACK + 1e-12
+    height, width = (int(reach // step) for step in steps)
+    if (2 * height + 1) * (2 * width + 1) > 4 * MOST_OFFSETS:
+        return np.zeros((MOST_OFFSETS + 1, 2), np.int64)
+    rows, cols = np.mgrid[-height : height + 1, -width : width + 1].reshape(2, -1)
+    distance = np.hypot(rows * steps[0], cols * steps[1])
+    order = np.argsort(distance, kind="stable")[: int((distance <= reach).sum())]
+    return np.ascontiguousarray(np.column_stack([rows[order], cols[order]]))
+
+
+@kernel
+def count_near(
+    own: ByteArray,
+    other: ByteArray,
+    offsets: NDArray[np.int64],
+    start: int,
+    stop: int,
+    counts: NDArray[np.int64],
+) -> None:
+    """Count the boundary pixels of some rows, and those near one of the same class.
+
+    Args:
+        own: Label of each boundary pixel, 255 elsewhere, ``[h, w]``.
+        other: The same of the other side.
+        offsets: Where to look around a pixel, the nearest places first.
+        start: First row that counts.
+        stop: Row after the last one.
+        counts: ``[K, 2]``, near and all, to which is added.
+    """
+    height, width = own.shape
+    for row in range(start, stop):
+        for column in range(width):
+            label = own[row, column]
+            if label >= len(counts):
+                continue
+            counts[label, 1] += 1
+            for k in range(len(offsets)):
+                r, c = row + offsets[k, 0], column + offsets[k, 1]
+                if 0 <= r < height and 0 <= c < width and other[r, c] == label:
+                    counts[label, 0] += 1
+                    break

@@ -39,7 +39,7 @@ class ConfusionMatrix:
         """Add pixels; those whose truth is 255 are left out.
 
         Args:
-            truth: True labels of any shape, 0 to K - 1 or 255.
+            truth: True labels of any shape, 0 to K - 1, or 255.
             predicted: Predicted labels of the same shape, 0 to K - 1; any other value means
                 that no class was given, which is a mistake for every true class.
 
@@ -49,17 +49,25 @@ class ConfusionMatrix:
         if truth.shape != predicted.shape:
             raise ValueError(f"truth {truth.shape} and prediction {predicted.shape} differ")
         classes = len(self.counts)
-        known = truth != IGNORED_LABEL
-        rows, columns = truth[known].astype(np.int64), predicted[known].astype(np.int64)
-        if rows.size and not (rows.min() >= 0 and rows.max() < classes):
-            raise ValueError(f"truth holds {rows.min()} to {rows.max()} with {classes} classes")
-        columns[(columns < 0) | (columns >= classes)] = classes
-        flat = rows * (classes + 1) + columns
-        self.counts += np.bincount(flat, minlength=self.counts.size).reshape(self.counts.shape)
+        pairs = _as_bytes(truth).astype(np.uint16) << 8
+        pairs |= _as_bytes(predicted)
+        table = np.bincount(pairs.ravel(), minlength=1 << 16).reshape(256, 256)
+        if wrong := np.flatnonzero(table[classes:IGNORED_LABEL].any(axis=1)).tolist():
+            raise ValueError(f"truth holds {wrong[0] + classes} with {classes} classes")
+        self.counts[:, :classes] += table[:classes, :classes]
+        self.counts[:, classes] += table[:classes, classes:].sum(axis=1)
 
     def metrics(self, names: Sequence[str]) -> dict[str, Any]:
         """Return the figures of :func:`semantic_metrics`."""
         return semantic_metrics(self.counts, names)
+
+
+def _as_bytes(labels: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+    """Return labels as uint8; values below 0 or above 254 become 255."""
+    if labels.dtype == np.uint8:
+        return labels.view(np.uint8)
+    inside = (labels >= 0) & (labels < IGNORED_LABEL)
+    return np.where(inside, labels, IGNORED_LABEL).astype(np.uint8)
 
 
 def confusion_matrix(

@@ -1,4 +1,4 @@
-"""Compilation of kernels (polygoniser, merging), and the place where machine code is kept.
+"""Compilation of kernels (polygoniser, merging, boundaries), and the place where machine code is kept.
 
 Numba compiles a kernel at its first call (seconds) and keeps the machine code in a cache
 folder. Beside the source, where Numba would put it, is often read-only (an installed plugin),
@@ -33,7 +33,7 @@ from numba.core import config as numba_config
 
 logger = logging.getLogger(__name__)
 
-KERNEL_PACKAGES = ("geo", "merge", "vectorize")
+KERNEL_PACKAGES = ("evaluate", "geo", "merge", "vectorize")
 
 as_index: Any = np.int64
 """The one integer type of indices in kernels: with it, each of them is compiled once."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
+from engine.evaluate import boundary
 from engine.evaluate.boundary import BoundaryCounts, boundary_pixels
 
 LABELS = arrays(np.uint8, (9, 13), elements=st.sampled_from([0, 1, 2]))
@@ -75,6 +76,7 @@ def test_ignored_ground_makes_no_outline() -> None:
     assert f1(truth, square(10, 20), 0.0)["f1"] == 1.0
 
 
+@settings(max_examples=60)
 @given(truth=LABELS, found=LABELS, tolerance=st.floats(0, 4))
 def test_distances_are_those_of_the_distance_transform(
     truth: np.ndarray, found: np.ndarray, tolerance: float
@@ -103,6 +105,19 @@ def test_strips_with_their_halo_add_up_to_the_whole(
         low, high = max(0, row - halo), min(9, row + 2 + halo)
         strips.add(truth[low:high], found[low:high], slice(row - low, row - low + 2))
     assert (whole.counts == strips.counts).all()
+
+
+@settings(max_examples=40)
+@given(truth=LABELS, found=LABELS, tolerance=st.floats(0, 9), row_step=st.sampled_from([0.5, 1, 2]))
+def test_the_search_tree_of_large_tolerances_counts_the_same(
+    truth: np.ndarray, found: np.ndarray, tolerance: float, row_step: float
+) -> None:
+    near, far = (BoundaryCounts(3, tolerance, (row_step, 1.0)) for _ in range(2))
+    near.add(truth, found, slice(2, 8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boundary, "MOST_OFFSETS", 0)
+        far.add(truth, found, slice(2, 8))
+    assert (near.counts == far.counts).all()
 
 
 @given(labels=LABELS)
