@@ -1,198 +1,120 @@
-"""Small folders of chips made by hand: bright objects on dark, noisy ground."""
+"""Labelled rasters and chip jobs for tests."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
+import pyogrio
+import shapely
 from affine import Affine
-from numpy.typing import NDArray
 
-from engine.data.rle import encode_mask
-
-IGNORED = 255
-
-
-def draw_objects(
-    height_px: int, width_px: int, rng: np.random.Generator, count: int = 2
-) -> NDArray[np.bool_]:
-    """Return ``count`` rectangles that do not touch, bool ``[n, H, W]``, one per column strip."""
-    masks = np.zeros((count, height_px, width_px), bool)
-    strip = width_px // max(1, count)
-    for index in range(count):
-        rows, cols = (int(rng.integers(side // 3, side // 2 + 1)) for side in (height_px, strip))
-        row = int(rng.integers(1, height_px - rows))
-        col = index * strip + int(rng.integers(1, max(2, strip - cols)))
-        masks[index, row : row + rows, col : col + cols] = True
-    return masks
+from engine.data.chip_folder import ChipFolder
+from engine.jobs import ChipsJob
+from engine.pipelines.chips import run_chips
+from engine.protocol import Log, Result
+from tests.factories import SQUARE_1_M, UTM_45N, make_raster
 
 
-def write_chips(
-    folder: Path,
-    splits: dict[str, int],
+def make_labels(
+    path: Path,
+    polygons: Sequence[shapely.Geometry],
+    values: Sequence[Any] | None = None,
     *,
-    side_px: int = 32,
-    bands: int = 3,
-    dtype: str = "uint8",
-    empty: int = 0,
-    classes: tuple[str, ...] = ("background", "object"),
-    nodata_columns: int = 0,
+    field: str = "kind",
+    crs: str | None = UTM_45N,
+    layer: str = "labels",
 ) -> Path:
-    """Write a folder of chips; the brightest pixels of all bands are the objects.
-
-    Args:
-        folder: Folder to make.
-        splits: Chips per part.
-        side_px: Side of the chips.
-        bands: Bands.
-        dtype: Data type of the images.
-        empty: Chips of the training part that hold no object (the last ones).
-        classes: Names of the classes, background first; objects take the others in turn.
-        nodata_columns: First columns of each chip that hold no data and are unknown ground.
-    """
-    rng = np.random.default_rng(7)
-    (folder / "images").mkdir(parents=True)
-    (folder / "masks").mkdir()
-    top = 60000 if dtype == "uint16" else 200
-    chips: list[dict[str, Any]] = []
-    images, annotations, lines = [], [], []
-    for split, count in splits.items():
-        for number in range(count):
-            bare = split == "train" and number >= count - empty
-            masks = draw_objects(side_px, side_px, rng, 0 if bare else 2)
-            name = f"{split}_{number}"
-            ids = [1 + i % (len(classes) - 1) for i in range(len(masks))]
-            label = np.zeros((side_px, side_px), np.uint8)
-            image = rng.uniform(0.1, 0.3, (bands, side_px, side_px))
-            for mask, class_id in zip(masks, ids, strict=True):
-                label[mask] = class_id
-                image[:, mask] = 0.9 - 0.3 * (class_id - 1)
-            label[:, :nodata_columns] = IGNORED
-            _write(folder / "images" / f"{name}.tif", (image * top).astype(dtype), nodata_columns)
-            _write(folder / "masks" / f"{name}.tif", label[None], 0)
-            image_id = len(images) + 1
-            images.append(
-                {
-                    "id": image_id,
-                    "file_name": f"images/{name}.tif",
-                    "width": side_px,
-                    "height": side_px,
-                    "split": split,
-                }
-            )
-            own = []
-            for mask, class_id in zip(masks, ids, strict=True):
-                rows, cols = np.nonzero(mask)
-                own.append(
-                    {
-                        "id": len(annotations) + len(own) + 1,
-                        "image_id": image_id,
-                        "category_id": class_id,
-                        "segmentation": encode_mask(mask),
-                        "area": int(mask.sum()),
-                        "bbox": [
-                            int(cols.min()),
-                            int(rows.min()),
-                            int(np.ptp(cols)) + 1,
-                            int(np.ptp(rows)) + 1,
-                        ],
-                        "iscrowd": 0,
-                    }
-                )
-            annotations += own
-            lines.append(",\n".join(json.dumps(a) for a in own))
-            values, counts = np.unique(label[label != IGNORED], return_counts=True)
-            chips.append(
-                {
-                    "name": name,
-                    "split": split,
-                    "source": 0,
-                    "row_off": number * side_px,
-                    "col_off": 0,
-                    "height_px": side_px,
-                    "width_px": side_px,
-                    "valid_ratio": 1 - nodata_columns / side_px,
-                    "labelled_ratio": 1 - nodata_columns / side_px,
-                    "class_pixels": {
-                        str(int(v)): int(n) for v, n in zip(values, counts, strict=True)
-                    },
-                    "instances": len(masks),
-                    "annotations": [0, 0],
-                }
-            )
-    _write_annotations(folder, images, classes, lines, chips)
-    record = {
-        "format": "rs-segment-chips",
-        "version": 1,
-        "task": "both",
-        "classes": [
-            {"id": i, "name": n, "color": f"#{(i * 80) % 256:02x}8040", "background": i == 0}
-            for i, n in enumerate(classes)
-        ],
-        "ignore_index": IGNORED,
-        "tile_px": side_px,
-        "gsd_m": 0.5,
-        "dtype": dtype,
-        "bands": [
-            {
-                "name": f"band {b}",
-                "mean": 0.3 * top,
-                "std": 0.25 * top,
-                "min": 0,
-                "max": top,
-                "p2": 0,
-                "p98": top,
-            }
-            for b in range(bands)
-        ],
-        "splits": splits,
-        "chips": chips,
-        "sources": [],
-        "split": {"by": "block", "seed": 0},
-        "leak_check": {"shared_pixels": 0},
-        "licenses": {},
-        "job": {},
-        "engine": "0.1.0",
-    }
-    (folder / "chips.json").write_text(json.dumps(record), encoding="utf-8")
-    return folder
-
-
-def _write_annotations(
-    folder: Path,
-    images: list[dict[str, Any]],
-    classes: tuple[str, ...],
-    lines: list[str],
-    chips: list[dict[str, Any]],
-) -> None:
-    """Write the COCO record, and into each chip where its lines are."""
-    categories = [{"id": i, "name": n} for i, n in enumerate(classes) if i]
-    text = json.dumps({"images": images, "categories": categories})[:-1] + ', "annotations": [\n'
-    filled = [(chip, line) for chip, line in zip(chips, lines, strict=True) if line]
-    for index, (chip, line) in enumerate(filled):
-        chip["annotations"] = [len(text.encode()), len(line.encode())]
-        text += line + (",\n" if index < len(filled) - 1 else "\n")
-    (folder / "annotations.json").write_text(text + "]}", encoding="utf-8")
-
-
-def _write(path: Path, pixels: NDArray[Any], nodata_columns: int) -> None:
-    bands, height, width = pixels.shape
-    with rasterio.open(
+    """Write polygons with one field into a vector file and return its path."""
+    columns, names = ([], []) if values is None else ([np.array(values)], [field])
+    pyogrio.raw.write(
         path,
-        "w",
-        driver="GTiff",
-        count=bands,
-        height=height,
-        width=width,
-        dtype=pixels.dtype,
-        crs="EPSG:32645",
-        transform=Affine(0.5, 0, 300000, 0, -0.5, 3000000),
-    ) as target:
-        target.write(pixels)
-        if nodata_columns:
-            valid = np.full((height, width), 255, np.uint8)
-            valid[:, :nodata_columns] = 0
-            target.write_mask(valid)
+        shapely.to_wkb(np.asarray(polygons, dtype=object)),
+        columns,
+        names,
+        geometry_type="Unknown",
+        crs=crs,
+        layer=layer,
+    )
+    return path
+
+
+def on_map(transform: Affine, *corners: float) -> shapely.Polygon:
+    """Return the rectangle of columns and rows ``(col0, row0, col1, row1)`` on the map."""
+    col0, row0, col1, row1 = corners
+    pixels = [(col0, row0), (col1, row0), (col1, row1), (col0, row1)]
+    return shapely.Polygon([transform @ pixel for pixel in pixels])
+
+
+def squares(
+    transform: Affine, height: int, width: int, *, side: int = 7, step: int = 20
+) -> list[shapely.Polygon]:
+    """Return squares of pixels on a regular grid."""
+    return [
+        on_map(transform, col, row, col + side, row + side)
+        for row in range(4, height - side, step)
+        for col in range(5, width - side, step)
+    ]
+
+
+def simple_job(
+    folder: Path, shape: tuple[int, int, int] = (3, 120, 160), **fields: Any
+) -> ChipsJob:
+    """Write a raster with squares of one class and return a job of small chips."""
+    transform = fields.pop("transform", SQUARE_1_M)
+    options = {k: fields.pop(k) for k in ("dtype", "nodata", "crs") if k in fields}
+    folder.mkdir(parents=True, exist_ok=True)
+    make_raster(folder / "scene.tif", shape, transform=transform, **options)
+    labels = make_labels(
+        folder / "labels.gpkg",
+        squares(transform, shape[1], shape[2]),
+        crs=options.get("crs", UTM_45N),
+    )
+    given = {
+        "output": str(folder / "chips"),
+        "rasters": [str(folder / "scene.tif")],
+        "labels": str(labels),
+        "tile_px": 32,
+    }
+    return ChipsJob.from_dict({**given, **fields})
+
+
+def make_chips(
+    job: ChipsJob, cancelled: Callable[[], bool] = lambda: False
+) -> tuple[ChipFolder, Result, list[str]]:
+    """Run a job and return the folder, the result and the warnings."""
+    warnings: list[str] = []
+
+    def report(event: object) -> None:
+        if isinstance(event, Log) and event.level == "warning":
+            warnings.append(event.message)
+
+    result = run_chips(job, report, cancelled)
+    return ChipFolder.open(job.output), result, warnings
+
+
+def mosaic(folder: ChipFolder, shape: tuple[int, int], source: int = 0) -> np.ndarray:
+    """Return the masks of all chips in their places; 254 where there is no chip."""
+    whole = np.full(shape, 254, np.uint8)
+    for chip in folder.chips():
+        if chip.source == source:
+            rows = slice(chip.row_off, chip.row_off + chip.height_px)
+            whole[rows, chip.col_off : chip.col_off + chip.width_px] = folder.read_mask(chip)
+    return whole
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """Return a hash of each file of a folder, the job's paths left out."""
+    found = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        data = path.read_bytes()
+        if path.name == "chips.json":
+            record = json.loads(data)
+            record.pop("job")
+            data = json.dumps(record, sort_keys=True).encode()
+        found[path.relative_to(folder).as_posix()] = hashlib.sha256(data).hexdigest()
+    return found

@@ -15,7 +15,7 @@ from ..errors import LabelError, RasterError
 from ..geo.grid import Grid, crs_to_wkt
 from ..geo.layer_style import SINGLE, read_class_colors
 from ..geo.raster import RasterReader
-from ..geo.vector import read_labels, read_polygons
+from ..geo.vector import layer_info, read_labels, read_polygons
 from ..geo.windows import Window
 from ..jobs import ChipsJob
 from .chip_folder import IGNORE_INDEX, Chip
@@ -199,7 +199,8 @@ def _class_list(job: ChipsJob, texts: Sequence[str]) -> ClassList:
             f"no polygon of {job.labels} has the class {absent[0]!r}",
             f"its classes are: {', '.join(present[:20])}",
         )
-    drawn = read_class_colors(job.labels, layer=job.label_layer, field=job.class_field)
+    layer = layer_info(job.labels, job.label_layer).name
+    drawn = read_class_colors(job.labels, layer=layer, field=job.class_field)
     if not job.class_field and SINGLE in drawn:
         drawn = {job.class_name: drawn[SINGLE]}
     names = job.classes or present

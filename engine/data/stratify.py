@@ -39,11 +39,15 @@ def share_out(amounts: Float64, shares: Sequence[float], *, seed: int) -> Int64:
     parts = np.full(count, -1, np.int64)
     has = np.zeros((len(wanted), table.shape[1]), dtype=bool)
     for column in _rarest_first(table):
-        open_items = [i for i in order if parts[i] < 0 and table[i, column] > 0]
+        open_items = [int(i) for i in order if parts[i] < 0 and table[i, column] > 0]
+        open_items.sort(key=lambda item: -table[item, column])
         for done, item in enumerate(open_items):
-            without = np.flatnonzero((wanted > 0) & ~has[:, column])
-            must = len(without) >= len(open_items) - done and len(without) > 0
-            choice = without if must else np.flatnonzero(wanted > 0)
+            choice = np.flatnonzero(wanted > 0)
+            left = ((len(open_items) - done, column), (int((parts < 0).sum()), -1))
+            for items, group in left:
+                without = choice[~has[choice, group]]
+                if 0 < len(without) and len(without) >= items:
+                    choice = without
             keys = (lacking[choice, -1], lacking[choice, column])
             part = int(choice[np.lexsort(keys)[-1]])
             parts[item] = part

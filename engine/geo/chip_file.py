@@ -90,6 +90,8 @@ def decode_chip(data: bytes, name: str) -> npt.NDArray[Any]:
     Raises:
         RasterReadError: If it is damaged.
     """
+    if not data:
+        raise _damaged(name, ValueError("it is empty"))
     layout = _layout(data)
     pixels = None if layout is None else _plain_pixels(data, layout)
     if pixels is not None:

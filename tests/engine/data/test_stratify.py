@@ -1,0 +1,54 @@
+"""Sharing out: wanted shares, each class in every part where that is possible."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.data.stratify import share_out
+
+
+def test_shares_are_met_with_one_class():
+    parts = share_out(np.ones((100, 1)), (70, 15, 15), seed=3)
+    assert np.bincount(parts).tolist() == [70, 15, 15]
+
+
+@given(st.integers(3, 60), st.integers(1, 6), st.integers(0, 99))
+@settings(deadline=None)
+def test_every_class_is_in_every_part_if_alone_possible(count, classes, seed):
+    """One class per item: a class with three items or more is in all three parts."""
+    rng = np.random.default_rng(seed)
+    owner = rng.integers(0, classes, count)
+    amounts = np.zeros((count, classes))
+    amounts[np.arange(count), owner] = rng.random(count) + 0.01
+    parts = share_out(amounts, (70, 15, 15), seed=seed)
+    assert set(parts) == {0, 1, 2}
+    for class_id in range(classes):
+        mine = parts[owner == class_id]
+        assert len(set(mine)) == min(3, len(mine))
+
+
+@pytest.mark.parametrize(("shares", "allowed"), [((100, 0, 0), {0}), ((80, 20, 0), {0, 1})])
+def test_parts_without_a_share_stay_empty(shares, allowed):
+    assert set(share_out(np.ones((30, 2)), shares, seed=0)) == allowed
+
+
+def test_the_seed_decides_and_items_without_class_are_shared_out_too():
+    amounts = np.zeros((40, 0))
+    assert np.array_equal(
+        share_out(amounts, (50, 25, 25), seed=1), share_out(amounts, (2, 1, 1), seed=1)
+    )
+    assert not np.array_equal(
+        share_out(amounts, (2, 1, 1), seed=1), share_out(amounts, (2, 1, 1), seed=2)
+    )
+    assert np.bincount(share_out(amounts, (2, 1, 1), seed=1)).tolist() == [20, 10, 10]
+
+
+def test_amounts_count_not_items():
+    """One item holds as much as the nine others: it must not make its part twice as rich."""
+    amounts = np.array([[9.0]] + [[1.0]] * 9)
+    parts = share_out(amounts, (50, 50, 0), seed=0)
+    sums = np.bincount(parts, amounts[:, 0])
+    assert sums.tolist() == [9.0, 9.0]
