@@ -8,9 +8,11 @@ QGIS_TEST_PYTHON := build/qgis-venv/bin/python
 SCREEN := xvfb-run -a -s "-screen 0 1600x1000x24"
 PYTEST_JOBS ?= 2
 PROFILE_DIR ?=
+SEEDS ?= 0,1
+SCALE ?= small
 export RS_SEGMENT_PYTHON := $(CURDIR)/.venv/bin/python
 
-.PHONY: help setup demo demo-train test test-engine test-qgis test-slow lint format typecheck architecture bench \
+.PHONY: help setup demo demo-train test test-engine test-qgis test-slow lint format typecheck architecture bench bench-networks ablations \
 	install install-dev package screenshots \
 	buildings-model docs clean
 
@@ -55,7 +57,14 @@ typecheck:           ## mypy: strict for the engine, normal for the plugin
 	$(PYTHON) -m mypy
 
 bench: setup         ## time and memory against stated bounds
-	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PYTHON) "$$file"; done
+	for file in $(filter-out benchmarks/ablations.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$file"; $(PYTHON) "$$file"; done
+
+bench-networks: setup  ## cost of every semantic network, into docs/networks/README.md (BENCH="--size-px 512 --device cuda")
+	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/networks.py --networks all --page docs/networks/README.md $(BENCH)
+
+ablations: setup     ## the papers' ablations on land cover, into docs/ablations.md (DATA=folder SEEDS=0,1 SCALE=small)
+	$(PYTHON) benchmarks/ablations.py $(if $(DATA),--data "$(DATA)") --seeds $(SEEDS) --scale $(SCALE) \
+		--page docs/ablations.md
 
 install: setup       ## put the plugin into your QGIS profile (PROFILE_DIR=... for another one)
 	python3 scripts/install_plugin.py --python "$(RS_SEGMENT_PYTHON)" \

@@ -1,7 +1,7 @@
 """The land cover tiles of Dubai for the ablations: reading, split, crops, scores.
 
 Six tiles of nine image parts each, RGB, five classes. Masks name classes by colour; unlabelled
-and missing pixels are ignored. Pixels are averaged over blocks of ``reduce`` × ``reduce``.
+and missing pixels are ignored. Images are decoded at ``1 / reduce`` of their size.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image as PILImage
+from PIL.Image import Image
 from torch import Tensor, nn
 
 from engine.train.validate import class_scores, confusion_matrix, normalize_batch, predict_scores
@@ -65,10 +66,12 @@ def read_data(folder: Path, reduce: int) -> Data:
 
 
 def _read_part(image: Path, mask: Path, reduce: int) -> Part:
-    with Image.open(image) as file:
-        pixels = np.array(file.convert("RGB").reduce(reduce)).transpose(2, 0, 1)
-    with Image.open(mask) as file:
-        colors = np.array(file.convert("RGB"))[reduce // 2 :: reduce, reduce // 2 :: reduce]
+    with PILImage.open(image) as file:
+        # The JPEG decoder averages blocks of pixels by itself.
+        file.draft("RGB", (file.width // reduce, file.height // reduce))
+        pixels = np.array(file.convert("RGB")).transpose(2, 0, 1)
+    with PILImage.open(mask) as file:
+        colors = np.array(file)[reduce // 2 :: reduce, reduce // 2 :: reduce, :3]
     codes = colors.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
     labels = np.full(codes.shape, IGNORE_ID, np.uint8)
     for class_id, color in enumerate(COLORS):
@@ -173,3 +176,16 @@ def majority(data: Data) -> dict[str, float]:
     for part in data.validation:
         confusion[:, answer] += np.bincount(part.labels.ravel(), minlength=256)[: len(CLASSES)]
     return summary(confusion)
+
+
+def picture(part: Part, labels: list[NDArray[np.uint8]], height_px: int, width_px: int) -> Image:
+    """Return the middle of an image part beside class maps of it, in the colours of the data."""
+    palette = np.full((256, 3), 255, np.uint8)
+    palette[: len(COLORS)] = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in COLORS]
+    rows = slice(max(0, (part.labels.shape[0] - height_px) // 2), None)
+    cols = slice(max(0, (part.labels.shape[1] - width_px) // 2), None)
+    panels = [part.pixels.transpose(1, 2, 0), *(palette[found] for found in labels)]
+    cut = [panel[rows, cols][:height_px, :width_px] for panel in panels]
+    gap = np.full((cut[0].shape[0], 6, 3), 255, np.uint8)
+    joined = [piece for panel in cut for piece in (panel, gap)][:-1]
+    return PILImage.fromarray(np.concatenate(joined, axis=1))

@@ -7,10 +7,12 @@ that the file has already are left out, an interrupted one continues from its ch
 variants of a paper see the same crops in the same order.
 
     python benchmarks/ablations.py --data FOLDER [--only farseg,c2fnet,hi_resnet] [--seeds 0,1]
-        [--scale small|paper] [--threads N] [--device cuda] [--page docs/ablations.md]
+        [--scale small|medium|paper] [--threads N] [--device cuda] [--page docs/ablations.md]
+        [--pictures docs/images/networks]
 
 FOLDER holds ``Tile_1``, ``Tile_3`` …; without ``--data`` it is ``dubai_landcover`` in the folder
-that the variable RS_SEGMENT_DATA names. ``--scale paper`` takes the papers' networks and crops of
+that the variable RS_SEGMENT_DATA names. ``small`` and ``medium`` take narrow networks at a
+quarter and half of the resolution, for a CPU; ``paper`` takes the papers' networks and crops of
 512 pixels at full resolution, for a GPU. Ends with 1 if a network does not beat the majority
 class clearly.
 """
@@ -34,7 +36,18 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from _dubai import CLASSES, SMALL_CLASSES, Batches, Data, majority, read_data, validate
+from _dubai import (
+    CLASSES,
+    SMALL_CLASSES,
+    Batches,
+    Data,
+    majority,
+    picture,
+    predict,
+    read_data,
+    validate,
+)
+from safetensors.torch import load_file
 
 from engine.models import create_model
 from engine.models.blocks.edge_aware import HiResNetLoss
@@ -67,19 +80,20 @@ def _c2fnet(part: str | dict[str, str], **look: int) -> tuple[str, dict[str, Any
     return "c2fnet", options
 
 
+_NARROW = {
+    "farseg": ("farseg", {"backbone": "resnet18", "width": 64}),
+    "c2fnet": _c2fnet({"name": "fcn_hrnet"}, patch_px=32, stride_px=16, top_n=8),
+    "hi_resnet": ("hi_resnet_small", {}),
+}
 SCALES = {
     "small": Scale(
-        "small", 2, 128, 8,
-        {"farseg": 300, "c2fnet": 300, "hi_resnet": 150},
-        {
-            "farseg": ("farseg", {"backbone": "resnet18", "width": 64}),
-            "c2fnet": _c2fnet({"name": "fcn_hrnet"}, patch_px=64, stride_px=16, top_n=4),
-            "hi_resnet": ("hi_resnet_small", {}),
-        },
+        "small", 4, 128, 4, {"farseg": 200, "c2fnet": 200, "hi_resnet": 150}, _NARROW
+    ),
+    "medium": Scale(
+        "medium", 2, 128, 8, {"farseg": 600, "c2fnet": 600, "hi_resnet": 600}, _NARROW
     ),
     "paper": Scale(
-        "paper", 1, 512, 8,
-        {"farseg": 6000, "c2fnet": 6000, "hi_resnet": 6000},
+        "paper", 1, 512, 8, {"farseg": 6000, "c2fnet": 6000, "hi_resnet": 6000},
         {
             "farseg": ("farseg", {"backbone": "resnet50", "width": 256}),
             "c2fnet": _c2fnet("fcn_hrnet_w18"),
@@ -280,6 +294,23 @@ def write_page(page: Path, lines: list[str]) -> None:
     page.write_text(f"{before}{START}\n{chr(10).join(lines)}\n{END}{after}", encoding="utf-8")
 
 
+def write_pictures(bench: Bench, folder: Path, seed: int) -> None:
+    """Draw image, truth, first and last variant of each paper on a held-out part of tile 8."""
+    part = next(p for p in bench.data.validation if p.name.startswith("Tile_8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for paper, variants in VARIANTS.items():
+        maps = [part.labels]
+        for variant in (variants[0], variants[-1]):
+            network = _variant_network(bench, paper, variant, seed)
+            weights = _folder(bench, paper, variant, seed) / "weights.safetensors"
+            network.load_state_dict(load_file(weights))
+            if isinstance(network, C2FNet):
+                network.set_stage("coarse" if variant == C2FNET[0] else "fine")
+            maps.append(predict(network, part, bench.data, bench.device))
+        path = folder / f"{paper}.jpg"
+        picture(part, maps, 300, 300).save(path, "JPEG", quality=85, optimize=True)
+
+
 def _losers(bench: Bench, base: dict[str, float]) -> list[str]:
     """Return the runs that do not beat the majority class by a clear margin."""
     return [
@@ -302,6 +333,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "ablations")
     parser.add_argument("--table", type=Path, default=ROOT / "benchmarks" / "ablations.csv")
     parser.add_argument("--page", type=Path, help="put the table into this page")
+    parser.add_argument("--pictures", type=Path, help="draw predictions into this folder")
     options = parser.parse_args()
     if options.data is None:
         parser.error("give --data, or set RS_SEGMENT_DATA")
@@ -328,6 +360,8 @@ def main() -> int:
     print("\n".join(lines))
     if options.page:
         write_page(options.page, lines)
+    if options.pictures:
+        write_pictures(bench, options.pictures, seeds[0])
     losers = _losers(bench, base)
     for name in losers:
         print(f"no clear gain over the commonest class: {name}", file=sys.stderr)
