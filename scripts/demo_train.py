@@ -36,7 +36,11 @@ from engine.zoo.card import read_card
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "demo" / "train"
 NETWORK = "unet"
-OPTIONS = ("options.encoder=mobilenet_v2", "options.decoder_channels=[128, 96, 64, 32, 16]")
+OPTIONS = (
+    "options.encoder=mobilenet_v2",
+    "options.decoder_channels=[128, 96, 64, 32, 16]",
+    "validate_epochs=5",
+)
 NAMES = ("background", "building")
 TILE_PX, BATCH = 256, 8
 WIDE_MARGIN = 0.15
@@ -136,7 +140,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of the larger scene")
     parser.add_argument("--minutes", type=float, default=6.0, help="longest training")
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=80)
     arguments = parser.parse_args()
     raster, labels = sample(arguments.data)
     console, begin = Console(), time.monotonic()

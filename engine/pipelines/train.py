@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from ..data.chip_folder import CHIPS_FILE, ChipFolder
-from ..errors import JobError, ModelError
+from ..errors import JobCancelled, JobError, ModelError
 from ..jobs import ChipsJob, TrainJob
 from ..models.load import load_weights, read_weights
 from ..models.registry import INSTANCE, SEMANTIC, find_builder, list_models
@@ -28,6 +29,7 @@ from ..train.recipe import Recipe, parse_options, preset_layers, read_config, re
 from ..train.setup import make_loaders, make_network, make_plan, read_material
 from ..train.start import Start, check_same_network, start_from_backbone, start_from_model
 from ..zoo.registry import ModelEntry, find_model
+from .chips import run_chips
 from .run_folder import disk_errors
 from .train_folder import JOB_NAME, RECIPE_NAME, open_work_folder, work_folder, write_record
 from .train_publish import check_output, publish_training
@@ -79,11 +81,10 @@ def prepare(
     task = _task_of(network)
     recipe = _recipe(job, network, task, entry)
     folder = work_folder(output)
-    resumes = False
     if not ranks.rank:
-        resumes = open_work_folder(folder, job, resume=job.resume)
-    resumes = ranks.share(resumes, folder / LAST_NAME)
-    chips = ChipFolder.open(_chips(job, folder, report, cancelled))
+        open_work_folder(folder, job, resume=job.resume)
+    resumes = ranks.resumes(job, folder / LAST_NAME)
+    chips = ChipFolder.open(_chips(job, folder, ranks, report, cancelled))
     material = read_material(chips, task, _tuned_bands(entry, chips))
     if not ranks.rank:
         for note in material.notes:
@@ -195,14 +196,22 @@ def _recipe(job: TrainJob, network: str, task: str, entry: ModelEntry | None) ->
     return resolve_recipe(network, task, layers)
 
 
-def _chips(job: TrainJob, folder: Path, report: Report, cancelled: IsCancelled) -> Path:
-    """Return the folder of chips; a data set is cut into the work folder first."""
+def _chips(
+    job: TrainJob, folder: Path, ranks: Ranks, report: Report, cancelled: IsCancelled
+) -> Path:
+    """Return the folder of chips; process 0 cuts a data set into the work folder first.
+
+    Raises:
+        JobCancelled: If the user stopped it meanwhile.
+    """
     if job.chips:
         return Path(job.chips).expanduser()
     chips = folder / "chips"
+    while ranks.rank and not (chips / CHIPS_FILE).is_file():
+        if cancelled():
+            raise JobCancelled
+        time.sleep(1.0)
     if not (chips / CHIPS_FILE).is_file():
-        from .chips import run_chips
-
         cut = ChipsJob(
             output=str(chips), dataset=job.dataset, root=job.root, seed=job.seed, resume=job.resume
         )

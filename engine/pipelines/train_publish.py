@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,7 @@ def _publish(training: Training, partial: Path, report: Report, cancelled: IsCan
     card = make_card(
         training.material, training.recipe, state, measured, names=names, training=record
     )
+    card = replace(card, builder_args=training.builder_args())
     problems = card_problems(card)
     if problems:
         raise JobError(f"the model's card is not sound: {problems[0]}", "set model_id")

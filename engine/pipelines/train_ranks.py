@@ -88,9 +88,9 @@ class Ranks:
             torch.set_num_threads(max(1, threads // local))
         return Hardware(device, precision, self.rank, self.world, self.nodes)
 
-    def share(self, resumes: bool, checkpoint: Path) -> bool:
-        """Return on every process whether process 0 goes on from a checkpoint."""
-        return checkpoint.is_file() if self.rank else resumes
+    def resumes(self, job: TrainJob, checkpoint: Path) -> bool:
+        """Return on every process whether the training goes on from a checkpoint."""
+        return job.resume and checkpoint.is_file()
 
 
 def train_in_ranks(job: TrainJob, ranks: Ranks, train: Callable[[], Result]) -> Result:
@@ -103,6 +103,14 @@ def train_in_ranks(job: TrainJob, ranks: Ranks, train: Callable[[], Result]) -> 
         others = [_start(job, rank, ranks.world, address) for rank in range(1, ranks.world)]
         try:
             return train()
+        except RuntimeError as error:
+            codes = [process.poll() for process in others]
+            if all(code is None for code in codes):
+                raise
+            raise DeviceError(
+                f"another process of the training ended, exit codes {codes}: {error}",
+                "look at its messages above; ask for fewer devices if memory was short",
+            ) from error
         finally:
             _end(others)
 

@@ -48,8 +48,14 @@ class Training:
     start: Start
 
     def builder_args(self) -> dict[str, object]:
-        """Return the arguments of the network's builder as the card states them."""
-        return {k: v for k, v in self.recipe.options.items() if k != "pretrained"}
+        """Return the arguments of the network's builder as the card states them.
+
+        A training that ended before its last stage (C2FNet's ``coarse``) publishes that stage.
+        """
+        found = {k: v for k, v in self.recipe.options.items() if k != "pretrained"}
+        if self.state.stage < len(self.recipe.stages) - 1:
+            found["stage"] = self.recipe.stages[self.state.stage]
+        return found
 
     def fresh_network(self) -> nn.Module:
         """Return the network with random weights, as its card describes it."""

@@ -100,6 +100,7 @@ def make_trainer(keeper: Keeper, module: TrainModule, hardware: Hardware) -> Tra
         strategy = DDPStrategy(
             cluster_environment=TorchElasticEnvironment(),
             process_group_backend="nccl" if hardware.device == "cuda" else "gloo",
+            find_unused_parameters=True,  # encoders cut short, stages that do not train
         )
     return Trainer(
         accelerator="gpu" if hardware.device == "cuda" else "cpu",
@@ -153,7 +154,7 @@ def quiet_lightning() -> Iterator[None]:
     lightning.setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*")
-        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+        warnings.filterwarnings("ignore", message=".*find_unused_parameters.*")
         try:
             yield
         finally:

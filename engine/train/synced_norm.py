@@ -6,9 +6,28 @@ the batch does. The names of parameters and buffers are those of ``nn.BatchNorm2
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+
+
+class SumOverProcesses(torch.autograd.Function):
+    """Sum of a tensor over all processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        """Return the sum."""
+        total = values.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Return the sum of the gradients."""
+        total = gradients[0].contiguous().clone()
+        torch.distributed.all_reduce(total)
+        return total
 
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):
@@ -21,7 +40,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         values = x.float()
         count = values.new_tensor([float(values.numel() // values.shape[1])])
         sums = torch.cat((values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count))
-        sums = all_reduce(sums)  # type: ignore[no-untyped-call]
+        sums = SumOverProcesses.apply(sums)
         total = sums[-1]
         mean, square = (sums[:-1] / total).chunk(2)
         variance = (square - mean.square()).clamp_min(0)

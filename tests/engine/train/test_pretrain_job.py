@@ -16,7 +16,8 @@ from engine.models import create_model
 from engine.protocol import Cancelled, Event, Failure, Progress, Result
 from engine.runner import run_named
 from engine.train.start import start_from_backbone
-from tests.factories_chips import write_chips
+
+from .chips_for_tests import write_chips
 
 TINY = (
     "options.encoder=mobilenet_v2",
@@ -57,9 +58,10 @@ def job(raster: Path, output: Path, **changes: Any) -> dict[str, Any]:
         "output": str(output),
         "options": TINY,
         "tile_px": 24,
-        "epochs": 12,
+        "epochs": 15,
         "batch": 4,
-        "lr": 0.05,
+        "lr": 0.1,
+        "queue": 8,
         "device": "cpu",
     }
     return {**record, **changes}
@@ -76,8 +78,8 @@ def learnt(raster: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 
 def test_the_loss_falls(learnt: tuple[Path, list[Event]]) -> None:
     losses = [e.values["loss"] for e in learnt[1] if hasattr(e, "values")]
-    assert len(losses) == 36
-    assert np.mean(losses[-6:]) < np.mean(losses[3:9]) - 0.1
+    assert len(losses) == 45
+    assert np.mean(losses[-9:]) < np.mean(losses[6:15]) - 0.1
 
 
 def test_stopped_and_resumed_gives_the_same_weights(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import rasterio
 from engine.protocol import Cancelled, Event, Failure, Metrics, Progress, Result
 from engine.runner import run_named
 from engine.train.checkpoint import LAST_NAME, read_state
-from tests.factories_chips import write_chips
 
+from .chips_for_tests import write_chips
 from .jobs_for_tests import curve, fields, train
 
 
@@ -42,6 +43,16 @@ def test_training_publishes_a_sound_model(trained: tuple[Path, Result, list[Even
         "val chips (2) (chose the weights)",
         "test chips (2)",
     }
+
+
+def test_the_report_needs_nothing_else(trained: tuple[Path, Result, list[Event]]) -> None:
+    folder, final, _ = trained
+    text = Path(final.outputs["report"]).read_text(encoding="utf-8")
+    assert text.count('src="data:image/png;base64,') >= 4  # curves, confusion, classes, tiles
+    assert not re.search(r"(src|href)=.(https?:|/|[a-z]+/)", text)
+    for word in ("Worst test chips", "Licences", "Recipe", "pixel_accuracy", "object"):
+        assert word in text
+    assert str(folder) not in text
 
 
 def test_the_published_model_segments_a_raster(

@@ -1,0 +1,122 @@
+"""Trainings in processes of their own: killed, out of disk, and two at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from engine.errors import ModelError
+from engine.protocol import Result
+from engine.train.checkpoint import BEST_NAME, LAST_NAME, read_state
+
+from .chips_for_tests import write_chips
+from .jobs_for_tests import curve, fields, train
+
+ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.slow
+OUT_OF_DISK = """
+import json, resource, sys
+from engine.runner import run_named
+from engine.protocol import encode_event
+from engine.train import keeper
+
+save = keeper.Keeper.save
+def save_and_fill(self):
+    save(self)
+    if self.state.step == 2:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+keeper.Keeper.save = save_and_fill
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+print(encode_event(run_named("train", json.loads(sys.argv[1]), lambda e: None, lambda: False)))
+"""
+
+
+def process(arguments: list[str], **options: Any) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def steps_done(checkpoint: Path) -> int:
+    try:
+        return read_state(checkpoint).step
+    except ModelError:
+        return 0
+
+
+def test_killed_in_mid_epoch_and_resumed_gives_the_same_curve(tmp_path: Path) -> None:
+    write_chips(tmp_path / "chips", {"train": 10, "val": 1})
+    whole = train(fields(tmp_path, output=str(tmp_path / "whole"), epochs=4))
+    assert isinstance(whole, Result), whole
+    script = (
+        "import json, sys; from engine.runner import run_named; "
+        "run_named('train', json.loads(sys.argv[1]), lambda e: None, lambda: False)"
+    )
+    record = fields(tmp_path, epochs=4)
+    checkpoint = tmp_path / "model.training" / LAST_NAME
+    running = process(["-c", script, json.dumps(record)])
+    try:
+        while steps_done(checkpoint) < 7:
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.02)
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
+    state = read_state(checkpoint)
+    assert 7 <= state.step < 20
+    assert state.batch % 5 == state.step % 5
+    again = train({**record, "resume": True})
+    assert isinstance(again, Result), again
+    assert curve(tmp_path / "model" / "curves.csv") == curve(tmp_path / "whole" / "curves.csv")
+    first = load_file(tmp_path / "whole" / "weights.safetensors")
+    second = load_file(tmp_path / "model" / "weights.safetensors")
+    assert all((first[name] == second[name]).all() for name in first)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_keeps_what_was_trained(tmp_path: Path) -> None:
+    write_chips(tmp_path / "chips", {"train": 6, "val": 1})
+    record = fields(tmp_path, epochs=2)
+    out, errors = process(["-c", OUT_OF_DISK, json.dumps(record)]).communicate(timeout=200)
+    event = json.loads(out.strip().splitlines()[-1])
+    assert (event["type"], event["code"]) == ("failure", "disk"), (event, errors)
+    assert "resume" in event["hint"] or "space" in event["hint"]
+    assert read_state(tmp_path / "model.training" / LAST_NAME).step == 2
+    final = train({**record, "resume": True})
+    assert isinstance(final, Result), final
+    assert final.counts["steps"] == 6
+
+
+def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
+    """Same chips in each step, statistics of normalisations over both: the same training."""
+    write_chips(tmp_path / "chips", {"train": 8, "val": 3})
+    common = {"epochs": 2, "options": (*fields(tmp_path)["options"], "options.dice_weight=0.0")}
+    one = train(fields(tmp_path, output=str(tmp_path / "one"), batch=4, **common))
+    two = train(fields(tmp_path, output=str(tmp_path / "two"), batch=2, devices=2, **common))
+    assert isinstance(one, Result), one
+    assert isinstance(two, Result), two
+    rows = [curve(tmp_path / name / "curves.csv") for name in ("one", "two")]
+    assert [r["step"] for r in rows[0]] == [r["step"] for r in rows[1]]
+    for first, second in zip(*rows, strict=True):
+        assert float(first["loss"]) == pytest.approx(float(second["loss"]), rel=2e-3)
+    weights = [load_file(tmp_path / f"{n}.training" / BEST_NAME) for n in ("one", "two")]
+    largest = max(float((weights[0][n] - weights[1][n]).abs().max()) for n in weights[0])
+    assert largest < 5e-3
+    assert "RANK" not in os.environ
