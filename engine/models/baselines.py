@@ -1,11 +1,13 @@
 """Semantic baselines of segmentation-models-pytorch and torchvision under our contract.
 
-Each builder downloads nothing: ``encoder_weights`` is always None, and ``pretrained`` names a
-local safetensors file of encoder weights. Names that end in ``_r50`` fix the encoder to
-ResNet-50, ``segformer_b1`` to MiT-B1; the others take any encoder of the library through
-``encoder=``. PSPNet differs from the library's: its encoder is whole and dilated to a stride of
-8, as in Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017; the library cuts it after the
-third stage and leaves dead parameters.
+Nothing is downloaded unless it is asked for: ``encoder_weights`` is always None; ``pretrained``
+names a local safetensors file of encoder weights, or is ``timm`` for timm's weights of the encoder.
+Names that end in ``_r50`` fix the encoder to ResNet-50, ``segformer_b1`` to MiT-B1; the others
+take any encoder of the library through ``encoder=``, timm's with the prefix ``tu-``.
+
+PSPNet differs from the library's: its encoder is whole and dilated to a stride of 8, as in Zhao
+et al., "Pyramid Scene Parsing Network", CVPR 2017; the library cuts it after the third stage and
+leaves dead parameters.
 
 PAN, DeepLabV3 and DeepLabV3+ normalise a feature that is averaged over the whole image: in
 training they need batches of at least two.
@@ -14,16 +16,17 @@ training they need batches of at least two.
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
+import timm
 import torch.nn.functional as functional
 from torch import Tensor, nn
 from torchvision.models.segmentation import fcn_resnet50
+from torchvision.models.segmentation.fcn import FCNHead
 
+from .blocks.pretrained import load_backbone
 from .contracts import SemanticNetwork
-from .load import load_weights, read_weights
 from .registry import SEMANTIC, register
 
 DIVISOR_PX = 32
@@ -142,12 +145,13 @@ def _smp(
 ) -> PaddedNetwork:
     loss = {key: options.pop(key) for key in ("dice_weight", "label_smoothing") if key in options}
     pretrained, dropout = options.pop("pretrained", ""), options.pop("feature_dropout", 0.0)
+    encoder = options.pop("encoder")
     known = set(inspect.signature(SMP_ARCHITECTURES[architecture]).parameters) - NOT_OPTIONS
-    unknown = sorted(set(options) - known - {"encoder"})
+    unknown = sorted(set(options) - known)
     if unknown:
         raise ValueError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}")
     net = SMP_ARCHITECTURES[architecture](
-        encoder_name=options.pop("encoder"),
+        encoder_name=encoder,
         encoder_weights=None,
         in_channels=in_channels,
         classes=num_classes,
@@ -158,7 +162,7 @@ def _smp(
     if dropout:
         net.encoder.register_forward_hook(FeatureDropout(dropout))
     if pretrained:
-        load_weights(net.encoder, read_weights(Path(pretrained)), pretrained)
+        load_backbone(net.encoder, pretrained, timm_name(encoder))
     return PaddedNetwork(net, least_px=LEAST_PX.get(architecture, DIVISOR_PX), **loss)
 
 
@@ -178,11 +182,64 @@ for _name in ("unet", "unetplusplus", "pspnet", "deeplabv3", "deeplabv3plus", "u
 _register_smp("segformer_b1", "segformer", "mit_b1", fixed=True)
 
 
+def timm_name(encoder: str) -> str:
+    """Return timm's name of an encoder, empty if timm has no such network."""
+    name = encoder.removeprefix("tu-").replace("timm-", "")
+    return name if timm.is_model(name.partition(".")[0]) else ""
+
+
+class EncoderFcn(nn.Module):
+    """Fully convolutional network: dilated encoder, torchvision's FCN head, bilinear resize.
+
+    Long, Shelhamer, Darrell, "Fully convolutional networks for semantic segmentation", CVPR 2015.
+
+    Args:
+        encoder: Name of an encoder of the library.
+        num_classes: Number of classes.
+        in_channels: Number of bands.
+        stride: Output stride of the encoder, 8, 16 or 32; 8 and 16 need an encoder that can be
+            dilated.
+    """
+
+    def __init__(self, encoder: str, *, num_classes: int, in_channels: int, stride: int) -> None:
+        super().__init__()
+        self.encoder = smp.encoders.get_encoder(
+            encoder, in_channels=in_channels, depth=5, weights=None, output_stride=stride
+        )
+        self.head = FCNHead(self.encoder.out_channels[-1], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``[N, K, H, W]``."""
+        logits: Tensor = self.head(self.encoder(images)[-1])
+        return functional.interpolate(
+            logits, size=images.shape[-2:], mode="bilinear", align_corners=False
+        )
+
+
+@register("fcn", task=SEMANTIC)
+def fcn(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    encoder: str = "resnet34",
+    stride: int = 16,
+    pretrained: str = "",
+    dice_weight: float = 0.0,
+    label_smoothing: float = 0.0,
+) -> PaddedNetwork:
+    """Build an FCN on any encoder of the library."""
+    net = EncoderFcn(encoder, num_classes=num_classes, in_channels=in_channels, stride=stride)
+    if pretrained:
+        load_backbone(net.encoder, pretrained, timm_name(encoder))
+    return PaddedNetwork(net, dice_weight=dice_weight, label_smoothing=label_smoothing)
+
+
 @register("fcn_r50", task=SEMANTIC)
 def fcn_r50(
     *,
     num_classes: int,
     in_channels: int = 3,
+    pretrained: str = "",
     dice_weight: float = 0.0,
     label_smoothing: float = 0.0,
 ) -> PaddedNetwork:
@@ -198,6 +255,8 @@ def fcn_r50(
             first.padding,
             bias=False,
         )
+    if pretrained:
+        load_backbone(net.backbone, pretrained, "resnet50")
     return PaddedNetwork(
         TorchvisionNetwork(net), dice_weight=dice_weight, label_smoothing=label_smoothing
     )

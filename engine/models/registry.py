@@ -53,6 +53,7 @@ NETWORK_MODULES: Mapping[str, NetworkModule] = {
     "mask_scoring_rcnn": NetworkModule(
         INSTANCE, ("mask_scoring_rcnn", "mask_scoring_rcnn_r50", "mask_scoring_rcnn_r101")
     ),
+    "point_rend": NetworkModule(INSTANCE, ("point_rend", "point_rend_r50", "point_rend_r101")),
     "htc": NetworkModule(INSTANCE, ("htc", "htc_r50", "htc_r101")),
     "solov2": NetworkModule(INSTANCE, ("solov2", "solov2_r101", "solov2_r50")),
     "facenet": NetworkModule(INSTANCE, ("facenet", "facenet_r101", "facenet_r50")),
@@ -95,6 +96,7 @@ NETWORK_MODULES: Mapping[str, NetworkModule] = {
             "segformer",
             "segformer_b1",
             "dpt",
+            "fcn",
             "fcn_r50",
         ),
     ),

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import timm
 import torch
-from safetensors.torch import save_file
+import torchvision
+from safetensors.torch import load_file, save_file
 
 from engine.errors import ModelError
 from engine.models import create_model
@@ -31,6 +33,12 @@ class TestUnetWithDice(NetworkContract):
 
 
 @pytest.mark.slow
+class TestFcn(NetworkContract):
+    name = "fcn"
+    options: ClassVar[dict[str, Any]] = {"encoder": "resnet18"}
+
+
+@pytest.mark.slow
 class TestPspNet(NetworkContract):
     name = "pspnet"
     options: ClassVar[dict[str, Any]] = {"encoder": "resnet18"}
@@ -51,6 +59,7 @@ class TestPspNet(NetworkContract):
         ("upernet", "resnet18"),
         ("segformer", "mit_b0"),
         ("dpt", "tu-vit_tiny_patch16_224"),
+        ("fcn", "mobilenet_v2"),
         ("fcn_r50", ""),
     ],
 )
@@ -108,3 +117,55 @@ def test_local_encoder_weights(tmp_path: Path) -> None:
         assert torch.equal(copy.net.encoder.state_dict()[name], value)
     with pytest.raises(ModelError, match="cannot be read"):
         create_model("unet", num_classes=2, pretrained=str(tmp_path / "none"), **options)
+
+
+@pytest.fixture
+def resnet18_file(tmp_path: Path) -> Path:
+    """Weights as torchvision has them: three bands, with a classifier."""
+    torch.manual_seed(1)
+    path = tmp_path / "resnet18.safetensors"
+    save_file(torchvision.models.resnet18().state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder"), [("fcn", "resnet18"), ("linknet", "resnet18"), ("fpn", "tu-resnet18")]
+)
+def test_weights_of_other_libraries_and_bands(resnet18_file: Path, name: str, encoder: str) -> None:
+    source = load_file(resnet18_file)
+    network = create_model(
+        name, num_classes=2, in_channels=4, encoder=encoder, pretrained=str(resnet18_file)
+    )
+    state = {k.removeprefix("model."): v for k, v in network.net.encoder.state_dict().items()}
+    assert torch.equal(state["layer4.1.conv2.weight"], source["layer4.1.conv2.weight"])
+    assert torch.equal(state["bn1.running_var"], source["bn1.running_var"])
+    # timm repeats the bands and keeps the sum of a constant image's response.
+    first = state["conv1.weight"]
+    assert first.shape == (64, 4, 7, 7)
+    assert torch.allclose(first[:, 3], first[:, 0])
+    assert torch.allclose(first[:, :3], source["conv1.weight"] * 3 / 4)
+
+
+def test_weights_of_another_backbone_are_refused(resnet18_file: Path) -> None:
+    with pytest.raises(ModelError, match="not of this backbone"):
+        create_model("unet", num_classes=2, encoder="resnet34", pretrained=str(resnet18_file))
+
+
+def test_only_the_word_timm_asks_timm_for_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.models.blocks import pretrained
+
+    asked: list[tuple[str, bool]] = []
+    build = timm.create_model
+
+    def record(name: str, *, pretrained: bool) -> torch.nn.Module:
+        asked.append((name, pretrained))
+        network: torch.nn.Module = build(name, pretrained=False)
+        return network
+
+    monkeypatch.setattr(pretrained.timm, "create_model", record)
+    create_model("fcn", num_classes=2, encoder="resnet18")
+    assert asked == []
+    create_model("fcn", num_classes=2, encoder="resnet18", pretrained="timm")
+    assert asked == [("resnet18", True)]
+    with pytest.raises(ModelError, match="timm has no weights"):
+        create_model("unet", num_classes=2, encoder="mit_b0", pretrained="timm")
