@@ -20,6 +20,7 @@ from tests.engine.pipelines.evaluate_scenes import (
     write_labels,
     write_scene,
 )
+from tests.factories import make_raster
 from tests.factories_models import write_identity_model
 
 
@@ -144,4 +145,25 @@ def test_a_cancelled_evaluation_leaves_nothing(tmp_path: Path, model: str) -> No
     with pytest.raises(JobCancelled):
         run_evaluate(EvaluateJob.from_dict(record), lambda event: None, lambda: True)
     assert not (tmp_path / "m.json").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_data_set_is_cut_and_measured(tmp_path: Path, model: str) -> None:
+    """A folder of images with label images; in one of them the model is wrong on 100 pixels."""
+    root = tmp_path / "data"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    names = {str(i): f"class {i}" for i in range(3)}
+    (root / "classes.json").write_text(json.dumps(names))
+    for number in range(4):
+        truth = np.roll(class_map(), 7 * number, axis=1)
+        image = truth.copy()
+        image[:10, :10] = 2 if number == 0 else image[:10, :10]
+        make_raster(root / "images" / f"a{number}.tif", image[None])
+        make_raster(root / "masks" / f"a{number}.tif", truth[None])
+    result, _ = evaluate(tmp_path, model=model, dataset="masks", root=str(root), split="all")
+    assert result.counts["pixels"] == 4 * SHAPE[0] * SHAPE[1]
+    assert result.details["data"] == f"masks: {root}"
+    wrong = (class_map()[:10, :10] != 2).sum()
+    assert result.details["pixel_accuracy"] == pytest.approx(1 - wrong / result.counts["pixels"])
     assert not list(tmp_path.glob(".*"))
