@@ -12,10 +12,11 @@ from .console import USER_CAN_MEND, Console, exit_code
 
 @click.command(short_help="Show what is installed and whether it works.")
 @click.option("--folder", metavar="DIR", help="Folder whose free space is looked at.")
+@click.option("--warm", is_flag=True, help="Also compile all kernels for the first run.")
 @click.option("--json", "as_json", is_flag=True, help="Write the report as JSON to stdout.")
-def doctor(folder: str | None, as_json: bool) -> int:
+def doctor(folder: str | None, warm: bool, as_json: bool) -> int:
     """Show what is installed, which devices there are, and whether the environment is sound."""
-    record = {} if folder is None else {"folder": folder}
+    record: dict[str, Any] = {"warm": warm, **({} if folder is None else {"folder": folder})}
     final = Console(as_json=as_json).run("doctor", record, report_text)
     if isinstance(final, Result) and not final.details["ok"]:
         return USER_CAN_MEND
@@ -37,6 +38,8 @@ def report_text(result: Result) -> str:
         models = ", ".join(zoo["models"]) or "no models"
         rows.append((f"{zoo['origin']} zoo", f"{zoo['folder']}: {models}"))
     rows += [("disk", f"{d['folder']}: {_gib(d['free_bytes'])} free") for d in details["disks"]]
+    if "kernels" in details:
+        rows.append(("kernels", f"compiled in {details['kernels']} s"))
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {text}" for name, text in rows]
     for problem in details["problems"]:

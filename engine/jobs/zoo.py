@@ -13,9 +13,11 @@ class DoctorJob(Job):
 
     Attributes:
         folder: Folder whose free space is looked at; empty means the current one.
+        warm: Whether to compile all kernels as well, so that the first run does not wait.
     """
 
     folder: str = ""
+    warm: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,12 @@ class ImportModelJob(Job):
 
 @dataclass(frozen=True)
 class ExportModelJob(Job):
-    """Write a model as a folder or a zip that another installation imports.
+    """Write a model as a folder or zip that is imported again, or as a network file for others.
 
     Attributes:
         model: Id of a model in the zoo, or the path of a model folder.
-        output: Folder or zip to write.
-        format: ``folder`` or ``zip``.
+        output: Folder, zip or network file to write.
+        format: ``folder``, ``zip``, ``onnx`` or ``torchscript``.
         overwrite: Whether an existing output may be replaced.
     """
 
@@ -60,4 +62,4 @@ class ExportModelJob(Job):
 
     def check(self) -> None:
         """Raise JobError if the format is unknown."""
-        check_choice("format", self.format, ("folder", "zip"))
+        check_choice("format", self.format, ("folder", "zip", "onnx", "torchscript"))

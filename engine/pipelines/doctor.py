@@ -55,7 +55,8 @@ def run_doctor(job: DoctorJob, report: Report, cancelled: IsCancelled) -> Result
 
     Returns:
         ``details``: ``ok``, ``problems`` (``message``, ``hint``), ``engine``, ``protocol``,
-        ``python``, ``system``, ``packages``, ``libraries``, ``devices``, ``zoo``, ``disks``.
+        ``python``, ``system``, ``packages``, ``libraries``, ``devices``, ``zoo``, ``disks``;
+        with ``warm`` also ``kernels``, the seconds of their compilation.
     """
     started = time.monotonic()
     problems: list[Problem] = []
@@ -76,12 +77,23 @@ def run_doctor(job: DoctorJob, report: Report, cancelled: IsCancelled) -> Result
         "zoo": lambda: _zoo(problems),
         "disks": lambda: _disks(job.folder, problems),
     }
+    if job.warm:
+        parts["kernels"] = lambda: _try("kernels", _compile_kernels, problems)
     for done, (name, look) in enumerate(parts.items()):
         report(Progress("doctor", done, len(parts), "parts"))
         details[name] = look()
     report(Progress("doctor", len(parts), len(parts), "parts"))
     details |= {"problems": problems, "ok": not problems}
     return Result({}, {"problems": len(problems)}, round(time.monotonic() - started, 3), details)
+
+
+def _compile_kernels() -> float:
+    """Compile the kernels into the user's cache folder; returns the seconds that it took."""
+    from ..vectorize.warm import warm_up
+
+    started = time.monotonic()
+    warm_up()
+    return round(time.monotonic() - started, 3)
 
 
 def _packages(problems: list[Problem]) -> dict[str, dict[str, Any]]:

@@ -38,12 +38,15 @@ TRUTH_CLASS_FIELD = "TRUTH_CLASS_FIELD"
 SCORE_FIELD = "SCORE_FIELD"
 MIN_IOU = "MIN_IOU"
 SPANS = {"compare": (0.0, 100.0)}
+# Output -> dotted name in the metrics.
 NUMBERS = {
-    "IOU": "iou",
-    "PRECISION": "precision",
-    "RECALL": "recall",
-    "F1": "f1",
-    "AP": "ap",
+    "IOU": "ground.iou",
+    "MIOU": "ground.miou",
+    "PRECISION": "objects.precision",
+    "RECALL": "objects.recall",
+    "F1": "objects.f1",
+    "MASK_AP": "mask.AP",
+    "MASK_AP50": "mask.AP50",
 }
 FIELDS = {
     CLASS_FIELD: ("class_field", "text"),

@@ -65,15 +65,17 @@ from .parameters import (
 ALGORITHM_ID = "rssegment:evaluate"
 SPLITS = ("test", "val", "train", "all")
 BOUNDARY = "BOUNDARY"
-SPANS = {"predict": (0.0, 90.0), "evaluate": (0.0, 100.0)}
-SPANS_AFTER_EXPORT = {**EXPORT_SPAN, "predict": (30.0, 90.0), "evaluate": (30.0, 100.0)}
+SPANS = {"evaluate": (0.0, 100.0), "predict": (0.0, 90.0), "compare": (90.0, 100.0)}
+SPANS_AFTER_EXPORT = {**SPANS, **EXPORT_SPAN, "predict": (30.0, 90.0)}
 # Output -> dotted name in the metrics.
 NUMBERS = {
     "MIOU": "miou",
     "PIXEL_ACCURACY": "pixel_accuracy",
     "MEAN_F1": "mean_f1",
+    "BOUNDARY_F1": "boundary.mean_f1",
     "MASK_AP": "mask.AP",
     "MASK_AP50": "mask.AP50",
+    "BOX_AP": "box.AP",
 }
 FIELDS = {
     CHIPS: ("chips", "text"),

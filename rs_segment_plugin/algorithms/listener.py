@@ -77,6 +77,7 @@ def stage_texts() -> Dict[str, str]:
         "train": tr("Training"),
         "validate": tr("Measuring"),
         "evaluate": tr("Measuring"),
+        "compare": tr("Comparing"),
         "publish": tr("Writing the model"),
         "predict": tr("Segmenting"),
         "raster": tr("Writing rasters"),

@@ -17,7 +17,9 @@ from .curve_plot import CurvePlot
 BACK, SEGMENT = "rs:back", "rs:segment"
 LOSS, TRAIN, VAL = "loss", "train", "val"
 MAX_METRIC_CURVES = 4
-_FIRST = ("miou", "mask_AP", "mask_AP50")
+# The mean over the classes that are looked for, and the mean with the background.
+_MEANS = ("iou_mean", "miou", "iou_background")
+_OBJECTS = ("mask_AP", "mask_AP50", "box_AP")
 
 
 class TrainMonitor(QWidget):
@@ -127,16 +129,26 @@ class TrainMonitor(QWidget):
 
 def _metric_keys(values: Dict[str, float], known: List[str]) -> List[str]:
     """Return which values of a validation are drawn: the main one first, then by class."""
-    keys = [key for key in _FIRST if key in values]
-    keys += [key for key in values if key.startswith("iou_") and key not in keys]
-    keys += [key for key in values if key.endswith(("_AP", "_AP50")) and key not in keys]
+    classes = [key for key in values if key.startswith("iou_") and key not in _MEANS]
+    keys = [key for key in _MEANS[:2] if key in values]
+    if len(classes) == 1:  # its mean is the class itself
+        keys = [*classes, *(key for key in keys if key != "iou_mean")]
+    else:
+        keys += classes
+    keys += [key for key in _OBJECTS if key in values]
     shown = known + [key for key in keys if key not in known]
     return [key for key in shown[:MAX_METRIC_CURVES] if key in values]
 
 
 def metric_name(key: str) -> str:
     """Return the name of a metric for people, for example ``mIoU`` or a class."""
-    names = {"miou": "mIoU", "mask_AP": "AP", "mask_AP50": "AP50", "box_AP": tr("box AP")}
+    names = {
+        "iou_mean": tr("mean IoU"),
+        "miou": tr("with background"),
+        "mask_AP": "AP",
+        "mask_AP50": "AP50",
+        "box_AP": tr("box AP"),
+    }
     return names.get(key, key[4:] if key.startswith("iou_") else key)
 
 

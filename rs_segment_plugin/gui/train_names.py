@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Dict
 
-from ..algorithms.train import model_id_of
+from ..algorithms.train import FIELDS, INIT, model_id_of
 from ..engine_api import list_models, user_zoo
+
+JOB_FILE = "job.json"
+_PASSING = ("resume", "finish", "overwrite", "workers")
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,19 @@ class TrainingPaths:
     def taken(self) -> bool:
         """Return whether there is a model of this name."""
         return (self.model / "card.json").is_file()
+
+    def earlier_parameters(self) -> Dict[str, Any]:
+        """Return the parameters of the interrupted training: it goes on only with the same ones."""
+        try:
+            job = json.loads((self.work / JOB_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(job, dict):
+            return {}
+        table = {name: field for name, (field, _) in FIELDS.items() if field not in _PASSING}
+        found = {name: job.get(field) for name, field in {**table, INIT: "init"}.items()}
+        texts = {k: ";".join(v) if isinstance(v, list) else v for k, v in found.items()}
+        return {name: value for name, value in texts.items() if value not in (None, "")}
 
 
 def training_paths(title: str) -> TrainingPaths:

@@ -63,6 +63,7 @@ class TrainPage(QWidget):
         self.resume = QCheckBox(tr("Continue the training that was interrupted"), self)
         self.resume.setObjectName("rsTrainResume")
         self.resume.setVisible(False)
+        self.resume.setToolTip(tr("With the samples, network and recipe that it was started with"))
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(_SETTLE_MS)
@@ -239,7 +240,8 @@ class TrainPage(QWidget):
         if self.recipe.text().strip():
             parameters[ids.OPTIONS] = self.recipe.text().strip()
         if self.resuming():
-            parameters[ids.RESUME] = True
+            parameters = {**(paths.earlier_parameters() or parameters), ids.RESUME: True}
+            parameters.update({ids.OUTPUT: str(paths.model), train_ids.TITLE: title})
         elif paths.interrupted():
             parameters[train_ids.OVERWRITE] = True
         return parameters

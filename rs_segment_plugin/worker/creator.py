@@ -17,7 +17,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
 from .. import settings
-from ..engine_api import resource
+from ..engine_api import engine_root, resource
 from ..messages import log, tr
 from .probe import REQUIRED_PACKAGES, Command, EnvironmentStatus, probe
 from .proxy import proxy_variables
@@ -25,6 +25,7 @@ from .proxy import proxy_variables
 PYTHON_NAMES = ("python3.12", "python3.11", "python3.13", "python3.10", "python3", "python")
 BASE_CODE = "import ensurepip, sys, venv; sys.exit(0 if sys.version_info >= (3, 10) else 9)"
 IMPORT_CODE = "import sys; [__import__(name) for name in sys.argv[1:]]"
+WARM_ARGUMENTS = ("-u", "-m", "engine", "doctor", "--warm")
 IMPORTED_MODULES = ("torch", "torchvision", "rasterio", "pyogrio", "numba")
 FREE_BYTES = 8 << 30
 STEP_TIMEOUT_MS = 120_000
@@ -155,6 +156,7 @@ class EnvironmentCreator(QObject):
         *,
         timeout_ms: int = STEP_TIMEOUT_MS,
         variables: Optional[Dict[str, str]] = None,
+        folder: str = "",
     ) -> None:
         """Run one step; ``then`` is not called if the user cancelled."""
 
@@ -177,6 +179,7 @@ class EnvironmentCreator(QObject):
             timeout_ms=timeout_ms,
             on_line=self._heard,
             variables=variables,
+            folder=folder,
         )
 
     def _try_base(self, candidates: List[str]) -> None:
@@ -248,6 +251,24 @@ class EnvironmentCreator(QObject):
         if code != 0:
             self._fail_step(tr("The packages are installed but do not load"), text)
             return
+        if "numba" in self._modules:
+            self.progress.emit(tr("Compiling for the first run"), 0, 0)
+            self._run(
+                str(self._python),
+                WARM_ARGUMENTS,
+                self._warmed,
+                timeout_ms=5 * STEP_TIMEOUT_MS,
+                folder=str(engine_root()),
+            )
+        else:
+            self._probe()
+
+    def _warmed(self, code: int, text: str) -> None:
+        if code != 0:
+            log(tr("The kernels are not compiled yet: {text}").format(text=text), warning=True)
+        self._probe()
+
+    def _probe(self) -> None:
         probe(str(self._python), "managed", self._judged, parent=self, packages=self._packages)
 
     def _judged(self, status: EnvironmentStatus) -> None:

@@ -90,9 +90,12 @@ class Command(QObject):
         timeout_ms: int = 0,
         on_line: Optional[Callable[[str], None]] = None,
         variables: Optional[Dict[str, str]] = None,
+        folder: str = "",
     ) -> None:
-        """Start the program; it is killed after ``timeout_ms`` (0: never)."""
+        """Start the program, in a folder; it is killed after ``timeout_ms`` (0: never)."""
         self._on_line = on_line
+        if folder:
+            self._process.setWorkingDirectory(folder)
         if variables:
             self._process.setProcessEnvironment(child_environment(variables))
         if timeout_ms:

@@ -10,8 +10,8 @@ from qgis.core import QgsApplication, QgsProcessing, QgsProject, QgsSettings
 from qgis.testing import start_app
 
 from rs_segment_plugin.algorithms import segment as ids
-from rs_segment_plugin.gui.dock import RsSegmentDock
 from rs_segment_plugin.gui.algorithm_run import command_text, find_algorithm, make_context
+from rs_segment_plugin.gui.dock import RsSegmentDock
 from rs_segment_plugin.provider import RsSegmentProvider
 from rs_segment_plugin.worker.client import EngineClient
 from rs_segment_plugin.worker.environment import EngineEnvironment

@@ -331,7 +331,7 @@ def test_evaluate_reads_the_numbers_and_writes_a_page(run, raster, tmp_path):
 
 def test_compare_takes_two_layers(run, tmp_path):
     metrics = tmp_path / "metrics.json"
-    metrics.write_text('{"iou": 0.5, "f1": 0.25}')
+    metrics.write_text('{"ground": {"iou": 0.5}, "objects": {"f1": 0.25}}')
     run.recorder.answer = Result({"metrics": str(metrics)})
     truth = saved(label_layer(), tmp_path / "truth.geojson")
     results, job = run(
