@@ -56,7 +56,9 @@ def cascade(
         num_classes, flow=mask_flow, idle_first_bridge=idle_first_bridge, width=chosen.width
     )
     heads = CascadeRoiHeads(num_classes, masks, chosen)
-    return InstanceRcnn(backbone, heads, in_channels=in_channels, options=chosen)
+    return InstanceRcnn(
+        backbone, heads, num_classes=num_classes, in_channels=in_channels, options=chosen
+    )
 
 
 @register("cascade_mask_rcnn", task="instance")

@@ -144,7 +144,9 @@ def htc(
         freeze=freeze,
     )
     heads = HtcRoiHeads(num_classes, chosen, semantic=semantic, idle_first_bridge=idle_first_bridge)
-    return InstanceRcnn(body, heads, in_channels=in_channels, options=chosen)
+    return InstanceRcnn(
+        body, heads, num_classes=num_classes, in_channels=in_channels, options=chosen
+    )
 
 
 @register("htc_r50", task="instance")

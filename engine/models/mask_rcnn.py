@@ -99,7 +99,9 @@ def mask_rcnn(
         freeze=freeze,
     )
     heads = RoIHeads(**single_stage_heads(num_classes, chosen))
-    return InstanceRcnn(body, heads, in_channels=in_channels, options=chosen)
+    return InstanceRcnn(
+        body, heads, num_classes=num_classes, in_channels=in_channels, options=chosen
+    )
 
 
 @register("mask_rcnn_r50", task="instance")

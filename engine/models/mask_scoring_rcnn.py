@@ -205,7 +205,9 @@ def mask_scoring_rcnn(
         MaskIouHead(num_classes, chosen.width, chosen.hidden),
         **single_stage_heads(num_classes, chosen),
     )
-    return InstanceRcnn(body, heads, in_channels=in_channels, options=chosen)
+    return InstanceRcnn(
+        body, heads, num_classes=num_classes, in_channels=in_channels, options=chosen
+    )
 
 
 @register("mask_scoring_rcnn_r50", task="instance")

@@ -46,6 +46,7 @@ from .blocks.solo_losses import (
     select_instances,
 )
 from .blocks.solo_targets import CellTargets, batch_images, quarter_masks
+from .contracts import check_instance_targets
 from .registry import register
 
 STRIDE_PX = 32
@@ -123,8 +124,8 @@ class Solo(nn.Module):
         Raises:
             ValueError: If targets are missing in training or do not fit the images.
         """
-        if self.training and (targets is None or len(targets) != len(images)):
-            raise ValueError("training needs one target per image")
+        if self.training:
+            targets = check_instance_targets(images, targets, self.num_classes)
         batch = batch_images(images, STRIDE_PX)
         categories, features = self.head(self.neck(self.backbone(batch)))
         if self.training and targets is not None:

@@ -36,6 +36,7 @@ from .blocks.solo_losses import (
     select_instances,
 )
 from .blocks.solo_targets import CellTargets, batch_images, quarter_masks
+from .contracts import check_instance_targets
 from .registry import register
 
 STRIDE_PX = 32
@@ -101,8 +102,8 @@ class SoloV2(nn.Module):
         Raises:
             ValueError: If targets are missing in training or do not fit the images.
         """
-        if self.training and (targets is None or len(targets) != len(images)):
-            raise ValueError("training needs one target per image")
+        if self.training:
+            targets = check_instance_targets(images, targets, self.num_classes)
         batch = batch_images(images, STRIDE_PX)
         pyramid = self.neck(self.backbone(batch))
         features = self.mask_features(pyramid)

@@ -21,6 +21,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import LevelMapper
 
+from ..contracts import check_instance_targets
 from .detection_backbone import DetectionBackbone
 from .detection_necks import WIDTH
 
@@ -171,6 +172,7 @@ class InstanceRcnn(GeneralizedRCNN):  # type: ignore[misc]
         backbone: Backbone with neck.
         roi_heads: torchvision's heads or those of
             :class:`engine.models.blocks.cascade_roi_heads.CascadeRoiHeads`.
+        num_classes: Foreground classes.
         in_channels: Number of input bands.
         options: Sampling and inference.
     """
@@ -180,6 +182,7 @@ class InstanceRcnn(GeneralizedRCNN):  # type: ignore[misc]
         backbone: RcnnBackbone,
         roi_heads: nn.Module,
         *,
+        num_classes: int,
         in_channels: int,
         options: RcnnOptions,
     ) -> None:
@@ -189,6 +192,7 @@ class InstanceRcnn(GeneralizedRCNN):  # type: ignore[misc]
             roi_heads,
             ImageTransform(in_channels, options.resize_px),
         )
+        self.num_classes = num_classes
 
     def forward(
         self, images: Sequence[Tensor], targets: Sequence[dict[str, Tensor]] | None = None
@@ -208,8 +212,8 @@ class InstanceRcnn(GeneralizedRCNN):  # type: ignore[misc]
         Raises:
             ValueError: If targets are missing in training or do not fit the images.
         """
-        if self.training and (targets is None or len(targets) != len(images)):
-            raise ValueError("training needs one target per image")
+        if self.training:
+            targets = check_instance_targets(images, targets, self.num_classes)
         outputs: dict[str, Tensor] | list[dict[str, Tensor]]
         outputs = super().forward(list(images), None if targets is None else list(targets))
         return outputs

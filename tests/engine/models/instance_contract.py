@@ -136,10 +136,14 @@ class InstanceContract:
             check_instances(a, *image.shape[-2:])
             assert all(torch.equal(a[key], b[key]) for key in a)
 
-    def test_training_without_targets_is_refused(self, network: nn.Module) -> None:
+    def test_training_without_fitting_targets_is_refused(self, network: nn.Module) -> None:
         network.train()
+        image = torch.randn(self.bands, 32, 32)
         with pytest.raises(ValueError, match="target"):
-            network([torch.randn(self.bands, 32, 32)])
+            network([image])
+        beyond = disc_target(32, 32, [(16, 16, 6, CLASSES + 1)])
+        with pytest.raises(ValueError, match=f"labels run from {CLASSES + 1}"):
+            network([image], [beyond])
 
 
 @torch.no_grad()

@@ -66,6 +66,7 @@ def learn(network: nn.Module, image: Tensor, target: dict[str, Tensor], steps: i
         ("mask_rcnn", RCNN, 100),
         ("solo", {**SOLO, "tower_width": 64, "tower_depth": 3}, 60),
         ("mask_scoring_rcnn", RCNN, 100),
+        ("point_rend", RCNN, 100),
         ("cascade_mask_rcnn", RCNN, 100),
         ("htc", RCNN, 100),
         ("hq_isnet", {**RCNN, "backbone": "hrnet_w18_small"}, 100),
