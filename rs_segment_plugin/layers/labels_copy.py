@@ -52,7 +52,8 @@ def copy_path(layer: QgsVectorLayer) -> Path:
     parts = QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source())
     file = Path(str(parts.get("path") or "result.gpkg")).absolute()
     folder, passing = file.parent, (tempfile.gettempdir(), QgsProcessingUtils.tempFolder())
-    if any(folder.is_relative_to(Path(place).absolute()) for place in passing if place):
+    passes = any(folder.is_relative_to(Path(place).absolute()) for place in passing if place)
+    if passes or not file.is_file():
         folder = user_zoo().parent / "labels"
         folder.mkdir(parents=True, exist_ok=True)
     path, number = folder / f"{file.stem}_labels.gpkg", 2

@@ -77,6 +77,17 @@ def wait(job: TrialJob, report: Report, cancelled: IsCancelled) -> Result:
     raise JobCancelled
 
 
+def save(job: TrialJob, report: Report, cancelled: IsCancelled) -> Result:
+    """A job that needs some time to save its state once it is cancelled; number 0 ends well."""
+    report(Log(f"process {os.getpid()}"))
+    if not job.number:
+        return Result({}, {"pid": os.getpid()})
+    while not cancelled():
+        time.sleep(0.005)
+    time.sleep(job.number)
+    raise JobCancelled
+
+
 def wait_for_ever(job: TrialJob, report: Report, cancelled: IsCancelled) -> Result:
     """A job that never asks whether it is cancelled."""
     report(Log("deaf"))
@@ -112,7 +123,7 @@ def unwritable(job: TrialJob, report: Report, cancelled: IsCancelled) -> Result:
 FUNCTIONS: dict[str, JobFunction] = {
     function.__name__: function
     for function in (
-        *(echo, fail, bug, memory, leave, interrupt, full_disk, puts, swallow, wait),
+        *(echo, fail, bug, memory, leave, interrupt, full_disk, puts, swallow, wait, save),
         *(wait_for_ever, native, locked, burst, unwritable),
     )
 }  # fmt: skip

@@ -161,6 +161,19 @@ def test_cancel_answers_within_a_second_and_ends_a_deaf_worker(client, job):
     assert run(client, "echo", 3)[0].counts == {"features": 3}
 
 
+def test_a_cancelled_job_may_save_its_state_and_the_next_of_its_kind_waits(client):
+    """The answer to a cancel is quick; the process lives on until its state is saved."""
+    cancel = CancelAfter(0.1)
+    final = client.run(PYTHON, "save", {"number": 2}, cancel.on_event, cancel, save_s=20.0)
+    answered_s = time.monotonic()
+    assert isinstance(final, Cancelled)
+    assert answered_s - cancel.started_s - cancel.delay_s < 1.0
+    events: list = []
+    second = client.run(PYTHON, "save", {"number": 0}, events.append, never, save_s=20.0)
+    assert isinstance(second, Result) and time.monotonic() - answered_s > 0.9
+    assert gone(second.counts["pid"], 0.1) is False
+
+
 def test_cancel_before_the_start(client):
     start_s = time.monotonic()
     final, _ = run(client, "wait_for_ever", cancelled=lambda: True)
