@@ -48,7 +48,10 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("light", "data", "models", "evaluate", "train"),
         (*NETWORKS, "numpy", "lightning", "torchmetrics", "matplotlib"),
     ),
-    "pipelines": (EVERYTHING, (*ARRAYS, *NETWORKS, "affine", "pyproj", "rasterio", "pyogrio", "onnxruntime")),
+    "pipelines": (
+        EVERYTHING,
+        (*ARRAYS, *NETWORKS, "affine", "pyproj", "rasterio", "pyogrio", "onnxruntime"),
+    ),
     "door": (("light", "door"), ("click", "tqdm")),
 }
 # Modules that may import torch and Pillow although their package does not.

@@ -37,6 +37,18 @@ def list_(as_json: bool) -> int:
     return 0
 
 
+@models.command(short_help="List the networks that can be trained.")
+@_json_option
+def networks(as_json: bool) -> int:
+    """List the networks that can be trained: task, what they need, and where the recipe is from."""
+    from ..pipelines.networks import list_networks
+
+    found = list_networks()
+    result = Result({}, {"networks": len(found)}, details={"networks": found})
+    Console(as_json=as_json).show(result, lambda _: networks_text(found))
+    return 0
+
+
 @models.command(short_help="Show the card of a model.")
 @click.argument("model", metavar="ID|FOLDER")
 @_json_option
@@ -72,15 +84,30 @@ def import_(source: str, overwrite: bool, as_json: bool) -> int:
     return exit_code(Console(as_json=as_json).run("import_model", record, _import_text))
 
 
-@models.command(short_help="Write a model as a folder or zip.")
+@models.command(short_help="Write a model as a folder, zip, ONNX or TorchScript.")
 @click.argument("model", metavar="ID|FOLDER")
-@click.option("--format", "format_", default="zip", metavar="folder|zip", show_default=True)
-@click.option("--output", metavar="PATH", help="Where to write; ./ID or ./ID.zip if not given.")
+@click.option(
+    "--format",
+    "format_",
+    default="zip",
+    metavar="folder|zip|onnx|torchscript",
+    show_default=True,
+    help="folder and zip are imported again; onnx and torchscript are for other programs.",
+)
+@click.option(
+    "--output",
+    metavar="PATH",
+    help="Where to write; ./ID, ./ID.zip, ./ID.onnx or ./ID.pt if not given.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @_json_option
 def export(model: str, format_: str, output: str | None, overwrite: bool, as_json: bool) -> int:
-    """Write a model as a folder or zip that another installation imports."""
-    ending = ".zip" if format_ == "zip" else ""
+    """Write a model as a folder or zip that another installation imports, or for other programs.
+
+    ONNX and TorchScript files hold network, weights, normalisation and card: raw pixel values
+    of tiles go in, class scores come out.
+    """
+    ending = {"zip": ".zip", "onnx": ".onnx", "torchscript": ".pt"}.get(format_, "")
     path = Path(output).expanduser() if output else Path(f"{Path(model).name}{ending}")
     record = {
         "model": model,
@@ -109,6 +136,19 @@ def list_text(entries: list[ModelEntry]) -> str:
     head = ("ID", "TASK", "CLASSES", "BANDS", "GSD (m)", "ORIGIN", "TITLE")
     rows = [head, *(_row(entry) for entry in entries)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head) - 1)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]])
+        for row in rows
+    )
+
+
+def networks_text(found: list[dict[str, Any]]) -> str:
+    """Return networks as a table for people."""
+    rows = [("NAME", "TASK", "NEEDS", "RECIPE")]
+    for row in found:
+        recipe = row["recipe_source"] or "defaults of the task"
+        rows.append((row["name"], row["task"], row["weight"], recipe))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]])
         for row in rows

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from ..models.load import load_network
 from ..protocol import IsCancelled, Log, Progress, Report, Result
 from ..zoo.card import CARD_NAME, ModelCard, read_card
 from ..zoo.registry import USER, ModelEntry, find_model, list_models, user_zoo, verify_weights
+from .export import ENDINGS, export_network
 from .model_files import (
     copy_model,
     model_file_names,
@@ -87,13 +89,14 @@ def run_import_model(job: ImportModelJob, report: Report, cancelled: IsCancelled
 
 
 def run_export_model(job: ExportModelJob, report: Report, cancelled: IsCancelled) -> Result:
-    """Write a model as a folder or zip; it appears whole or not at all.
+    """Write a model as a folder, a zip or a network file; it appears whole or not at all.
 
     Returns:
-        ``outputs``: ``output``; ``counts``: ``bytes``.
+        ``outputs``: ``output``; ``counts``: ``bytes``; ``details``: ``id`` and, for a network
+        file, ``largest_difference`` of its scores to the engine's (absent if not checked).
 
     Raises:
-        ModelError: If the model is not sound.
+        ModelError: If the model is not sound, or the network cannot be written so.
         DiskError: If the output exists already, or cannot be written.
     """
     started = time.monotonic()
@@ -103,8 +106,17 @@ def run_export_model(job: ExportModelJob, report: Report, cancelled: IsCancelled
         verify_weights(entry)
     output = Path(job.output).expanduser().absolute()
     _check_output(output, overwrite=job.overwrite)
+    details: dict[str, Any] = {"id": entry.id}
     with disk_errors(output), _staging(output.parent) as staging:
-        if job.format == "zip":
+        if job.format in ENDINGS:
+            _stop_if(cancelled)
+            path = staging / f"model{ENDINGS[job.format]}"
+            difference = export_network(entry, job.format, path, report)
+            if difference is not None:
+                details["largest_difference"] = difference
+            _stop_if(cancelled)
+            path.replace(output)
+        elif job.format == "zip":
             pack_model(entry.folder, card, staging / "model.zip")
             (staging / "model.zip").replace(output)
         else:
@@ -112,9 +124,9 @@ def run_export_model(job: ExportModelJob, report: Report, cancelled: IsCancelled
             folder.mkdir()
             copy_model(entry.folder, folder)
             _install(folder, output)
-    files = [output] if job.format == "zip" else list(output.iterdir())
+    files = list(output.iterdir()) if job.format == "folder" else [output]
     counts = {"bytes": sum(path.stat().st_size for path in files)}
-    return Result({"output": str(output)}, counts, _since(started), {"id": entry.id})
+    return Result({"output": str(output)}, counts, _since(started), details)
 
 
 def check_entry(entry: ModelEntry, report: Report, cancelled: IsCancelled) -> list[str]:

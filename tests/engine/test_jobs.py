@@ -135,7 +135,7 @@ def test_every_job_has_a_function_of_both_doors() -> None:
     assert set(JOB_FUNCTIONS) == set(JOBS)
 
 
-def test_export_knows_two_formats() -> None:
-    record = {"model": "m", "output": "x", "format": "onnx"}
-    with pytest.raises(JobError, match="format 'onnx' is unknown"):
+def test_export_knows_four_formats() -> None:
+    record = {"model": "m", "output": "x", "format": "pmml"}
+    with pytest.raises(JobError, match="format 'pmml' is unknown"):
         ExportModelJob.from_dict(record)

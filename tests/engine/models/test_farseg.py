@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -26,6 +27,19 @@ class TestFarSeg(NetworkContract):
 
 class TestSemanticFpn(NetworkContract):
     name = "semantic_fpn_r50"
+
+
+class TestNarrowFarSeg(NetworkContract):
+    name = "farseg"
+    options: ClassVar[dict[str, Any]] = {"width": 32, "focus": {"gamma": 1.0}}
+
+
+def test_any_backbone_and_width_the_papers_among_them() -> None:
+    options = {"num_classes": 16, "backbone": "resnet50", "width": 256}
+    assert count_m("farseg", **options) == count_m("farseg_r50", num_classes=16)
+    assert count_m("semantic_fpn", **options) == count_m("semantic_fpn_r50", num_classes=16)
+    with pytest.raises(ModelError, match="gamma"):
+        count_m("farseg", num_classes=2, focus={"gamma": -1.0})
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,10 @@ class TestHiResNet(NetworkContract):
             assert torch.allclose(network(images), both, atol=1e-5)
 
 
+class TestSmallHiResNet(NetworkContract):
+    name = "hi_resnet_small"
+
+
 class TestHiResNetBase(NetworkContract):
     name = "hi_resnet_base"
 
