@@ -94,9 +94,7 @@ class RsSegmentDock(QgsDockWidget):
         self.tabs.setCurrentWidget(self.train)
         self._notices.success(
             tr("Correct the labels"),
-            tr("Move, delete and draw polygons in '{name}', then press Train.").format(
-                name=labels.name()
-            ),
+            tr("Edit the polygons, then press Train."),
         )
 
     def _model_ready(self, model_id: str) -> None:

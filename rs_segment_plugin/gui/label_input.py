@@ -15,6 +15,7 @@ from qgis.PyQt.QtCore import QTimer, pyqtSignal
 from qgis.PyQt.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QHBoxLayout,
     QLabel,
     QLineEdit,
     QSizePolicy,
@@ -47,6 +48,18 @@ def polygon_combo(name: str, empty: str, tip: str, parent: QWidget) -> QgsMapLay
     return combo
 
 
+def _row(caption: str, field: QWidget, parent: QWidget) -> QWidget:
+    row = QWidget(parent)
+    label = QLabel(caption, row)
+    label.setBuddy(field)
+    label.setToolTip(field.toolTip())
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(label)
+    layout.addWidget(field, 1)
+    return row
+
+
 class LabelInput(QWidget):
     """Choose labels and their class field; ``changed`` says that something is another one."""
 
@@ -65,7 +78,8 @@ class LabelInput(QWidget):
         self.field.setToolTip(tr("The field with the class; empty: all polygons are one class"))
         self.class_name = QLineEdit(self)
         self.class_name.setObjectName("rsClassName")
-        self.class_name.setPlaceholderText(tr("name of the class, for example building"))
+        self.class_name.setPlaceholderText(tr("for example building"))
+        self.class_name.setToolTip(tr("The name of the only class; empty: object"))
         self.classes = QLabel(self)
         self.classes.setObjectName("rsClasses")
         self.classes.setWordWrap(True)
@@ -73,7 +87,11 @@ class LabelInput(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
-        for widget in (self.combo, self.selected_only, self.field, self.class_name, self.classes):
+        self._named = (
+            _row(tr("Class field"), self.field, self),
+            _row(tr("Class name"), self.class_name, self),
+        )
+        for widget in (self.combo, self.selected_only, *self._named, self.classes):
             layout.addWidget(widget)
         self.setFocusProxy(self.combo)
         # Editing fires many signals: count again when they settle.
@@ -148,8 +166,8 @@ class LabelInput(QWidget):
 
     def _recount(self) -> None:
         layer, field = self.layer(), self.class_field()
-        self.field.setVisible(layer is not None)
-        self.class_name.setVisible(layer is not None and not field)
+        self._named[0].setVisible(layer is not None)
+        self._named[1].setVisible(layer is not None and not field)
         self.counts = count_classes(layer, field) if layer is not None and field else {}
         self.classes.setText(self._classes_html(layer, field))
         self.classes.setVisible(bool(self.classes.text()))

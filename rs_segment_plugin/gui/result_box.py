@@ -11,6 +11,7 @@ from qgis.PyQt.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from ..layers.labels_copy import is_result
 from ..messages import tr
 from .icons import theme_icon
+from .score_slider import ScoreSlider
 
 
 class ResultBox(QWidget):
@@ -33,6 +34,8 @@ class ResultBox(QWidget):
         self.rows = QVBoxLayout(self)
         self.rows.setContentsMargins(8, 0, 8, 4)
         self.rows.setSpacing(4)
+        self.score = ScoreSlider(self)
+        self.rows.addWidget(self.score)
         self.rows.addWidget(self.correct_button)
         self.correct_button.clicked.connect(self._pressed)
         self.set_layer(None)
@@ -55,10 +58,12 @@ class ResultBox(QWidget):
                 "Copy '{name}' to a layer that you can edit, and train the model again with it"
             )
             self.correct_button.setToolTip(tip.format(name=self._layer.name()))
+        self.score.set_layer(self._layer)
         self.setVisible(self._layer is not None)
 
     def _gone(self) -> None:
         self._layer = None
+        self.score.set_layer(None)
         self.setVisible(False)
 
     def _pressed(self) -> None:

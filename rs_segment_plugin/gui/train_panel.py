@@ -39,6 +39,7 @@ class TrainPanel(RunPanel):
 
     def __init__(self, parent: Optional[QWidget] = None) -> None:
         self._state = IDLE
+        self._trained_text = ""
         super().__init__(parent, train_words())
         self.pause_button = QPushButton(self)
         self.pause_button.setObjectName("rsPause")
@@ -77,8 +78,12 @@ class TrainPanel(RunPanel):
 
     def show_stage(self, stage: str, done: int, total: int, unit: str) -> None:
         """Show the progress of a stage, except while the training is being stopped."""
-        if self._state in (MAKING, TRAINING) or (self._state == KEEPING and stage == "publish"):
+        if self._state == TRAINING and stage == "validate" and self._trained_text:
+            # The bar stays with the steps: how far a measurement is matters little.
+            self.set_status(" · ".join((self._trained_text, tr("measuring"))))
+        elif self._state in (MAKING, TRAINING) or (self._state == KEEPING and stage == "publish"):
             super().show_stage(stage, done, total, unit)
+            self._trained_text = self.status_label.text() if stage == "train" else ""
 
     def _pause_pressed(self) -> None:
         if self._state == PAUSED:

@@ -71,64 +71,91 @@ def inputs(dock: Any) -> dict[str, Any]:
     return {**seen, "widths": widths}
 
 
+class Watch:
+    """What a training says while it runs."""
+
+    def __init__(self, tab: Any) -> None:
+        self.tab = tab
+        self.metrics: list[Any] = []
+        self.stages: set[str] = set()
+        self.states: list[str] = []
+        self.statuses: list[str] = []
+        self.outcomes: list[Any] = []
+        tab.run.metrics.connect(self.metrics.append)
+        tab.run.stage.connect(self._note_stage)
+        tab.run.state_changed.connect(self.states.append)
+        tab.training_finished.connect(self.outcomes.append)
+
+    def _note_stage(self, stage: str, *_ignored: object) -> None:
+        self.stages.add(stage)
+        text = self.tab.panel.status_label.text()
+        if " left" in text:
+            self.statuses = [*self.statuses[-2:], text]
+
+    def of(self, series: str) -> list[int]:
+        return [event.step for event in self.metrics if event.series == series]
+
+
 def train(dock: Any) -> dict[str, Any]:
     """Train is pressed: chips, first steps, a pause, more steps, and an early end that is kept."""
-    tab = dock.train
-    metrics: list[Any] = []
-    stages: list[tuple[str, int, int]] = []
-    states: list[str] = []
-    outcomes: list[Any] = []
-    statuses: list[str] = []
-    tab.run.stage.connect(lambda *_: statuses.append(tab.panel.status_label.text()))
-    tab.run.metrics.connect(metrics.append)
-    tab.run.stage.connect(lambda stage, done, total, _unit: stages.append((stage, done, total)))
-    tab.run.state_changed.connect(states.append)
-    tab.training_finished.connect(outcomes.append)
+    tab, watch = dock.train, Watch(dock.train)
     tab.panel.run_button.click()
     seen: dict[str, Any] = {"button": tab.panel.run_button.text()}
     seen["front"] = tab.stack.currentWidget() is tab.monitor
-    wait_for(lambda: len(metrics) > 8 or outcomes, RUN_LIMIT_S, "the first steps")
-    seen["early"] = describe(outcomes)
-    if outcomes:
+    wait_for(lambda: len(watch.metrics) > 8 or watch.outcomes, RUN_LIMIT_S, "the first steps")
+    seen["early"] = describe(watch.outcomes)
+    if watch.outcomes:
         return seen
-    pressed_s = time.monotonic()
-    tab.panel.pause_button.click()
-    wait_for(lambda: tab.run.state() == "paused" or outcomes, 20, "the pause")
-    seen["paused_s"] = time.monotonic() - pressed_s
-    seen["pause_status"] = tab.panel.status_label.text()
-    seen["pause_button"] = tab.panel.pause_button.text()
-    spin(1000)
-    paused_at = len(metrics)
-    last_step = max(event.step for event in metrics if event.series == "train")
-    spin(1500)
-    seen["steps_while_paused"] = len(metrics) - paused_at
-    tab.panel.pause_button.click()
-    wait_for(lambda: len(metrics) > paused_at or outcomes, RUN_LIMIT_S, "steps after the pause")
-    after = [event.step for event in metrics[paused_at:] if event.series == "train"]
-    seen["resumed_at"], seen["last_step"] = min(after, default=-1), last_step
+    seen.update(pause(tab, watch))
     wait_for(
-        lambda: len([e for e in metrics if e.series == "val"]) >= VALIDATIONS or outcomes,
+        lambda: len(watch.of("val")) >= VALIDATIONS or watch.outcomes,
         60.0 * VALIDATIONS,
         "the validations",
     )
+    wait_for(lambda: len(watch.of("train")) % 16 > 3 or watch.outcomes, 60, "further steps")
     shot("train", dock)
-    seen["statuses"] = [text for text in statuses if " left" in text][-3:]
-    seen["curves"] = {
-        curve.name: len(curve.points)
-        for plot in (tab.monitor.loss_plot, tab.monitor.metric_plot)
-        for curve in plot.curves()
-    }
+    plots = (tab.monitor.loss_plot, tab.monitor.metric_plot)
+    seen["curves"] = {c.name: len(c.points) for plot in plots for c in plot.curves()}
     tab.panel.keep_button.click()
     seen["keep_status"] = tab.panel.status_label.text()
-    wait_for(lambda: outcomes, RUN_LIMIT_S, "the model")
+    wait_for(lambda: watch.outcomes, RUN_LIMIT_S, "the model")
     spin(500)
     shot("train_end", dock)
-    outputs = outcomes[0].outputs
+    return {**seen, **ending(dock, watch)}
+
+
+def pause(tab: Any, watch: Watch) -> dict[str, Any]:
+    """Pause the training, look whether it rests, and go on."""
+    pressed_s = time.monotonic()
+    tab.panel.pause_button.click()
+    wait_for(lambda: tab.run.state() == "paused" or watch.outcomes, 20, "the pause")
+    seen: dict[str, Any] = {
+        "paused_s": time.monotonic() - pressed_s,
+        "pause_status": tab.panel.status_label.text(),
+        "pause_button": tab.panel.pause_button.text(),
+    }
+    spin(1000)
+    paused_at, last_step = len(watch.metrics), max(watch.of("train"))
+    spin(1500)
+    seen["steps_while_paused"] = len(watch.metrics) - paused_at
+    tab.panel.pause_button.click()
+    wait_for(
+        lambda: len(watch.metrics) > paused_at or watch.outcomes,
+        RUN_LIMIT_S,
+        "steps after the pause",
+    )
+    after = [event.step for event in watch.metrics[paused_at:]]
+    return {**seen, "resumed_at": min(after, default=-1), "last_step": last_step}
+
+
+def ending(dock: Any, watch: Watch) -> dict[str, Any]:
+    """Return what a finished training left."""
+    tab, outputs = dock.train, watch.outcomes[0].outputs
     return {
-        **seen,
-        "end": describe(outcomes),
-        "states": states,
-        "stages": sorted({stage for stage, _, _ in stages}),
+        "end": describe(watch.outcomes),
+        "states": watch.states,
+        "stages": sorted(watch.stages),
+        "statuses": watch.statuses,
         "outputs": {name: str(value) for name, value in outputs.items()},
         "report": Path(str(outputs.get("REPORT", ""))).is_file(),
         "links": tab.monitor.links.text(),
@@ -158,7 +185,8 @@ def correct(dock: Any) -> dict[str, Any]:
     iface.mapCanvas().setExtent(closer)
     page, panel = dock.segment.page, dock.segment.panel
     page.area.set_mode("view")
-    page.options.score.setValue(0.05)
+    by_hand = QgsProject.instance().mapLayersByName("houses of Banepa")[0]
+    QgsProject.instance().layerTreeRoot().findLayer(by_hand.id()).setItemVisibilityChecked(False)
     page.output.setFilePath(str(WORK / "found.gpkg"))
     outcomes: list[Any] = []
     dock.segment.run_finished.connect(outcomes.append)
