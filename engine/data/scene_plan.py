@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import LabelError
 from ..geo.windows import Window
 from ..jobs.chips import DEFAULT_TILE_PX, ChipsJob
-from .chip_folder import SPLITS, Chip
+from .chip_folder import IGNORE_INDEX, SPLITS, Chip
 from .ground_blocks import (
     LEAST_SIDE_PX,
     automatic_block_px,
@@ -26,6 +26,8 @@ from .ground_blocks import (
 from .leak import PlacedChip, on_foreign_ground
 from .scenes import Scene
 from .stratify import share_out
+
+ValidShare = Callable[[int, Window], float]
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,30 @@ class _Block:
     window: Window
 
 
-def plan_scenes(scenes: Sequence[Scene], job: ChipsJob) -> ScenePlan:
+def plan_scenes(scenes: Sequence[Scene], job: ChipsJob, valid_share: ValidShare) -> ScenePlan:
     """Share out the ground of all scenes and place the chips.
+
+    Args:
+        scenes: The scenes.
+        job: How to share out and cut.
+        valid_share: Returns the share of pixels with data in a window of a scene.
 
     Raises:
         LabelError: If no labelled ground is left for a chip.
     """
     tile_px = job.tile_px or DEFAULT_TILE_PX
     blocks, block_m = _blocks(scenes, job, tile_px)
-    amounts, used = _amounts(scenes, blocks, job)
-    blocks, amounts = [b for b, u in zip(blocks, used, strict=True) if u], amounts[used]
+    amounts, sizes = _amounts(scenes, blocks, job)
+    used = sizes > 0
+    blocks = [block for block, is_used in zip(blocks, used, strict=True) if is_used]
+    amounts, sizes = amounts[used], sizes[used]
     if not blocks:
         raise LabelError(
             "there is no labelled ground on the raster",
             "draw the labelled area over the labels, or leave it out",
         )
-    parts = _parts(blocks, amounts, job)
+    shares = [valid_share(block.scene, block.window) for block in blocks]
+    parts = share_out(amounts, job.split, seed=job.seed, sizes=sizes * np.array(shares))
     chips = []
     for index, scene in enumerate(scenes):
         own = [i for i, block in enumerate(blocks) if block.scene == index]
@@ -121,26 +131,21 @@ def labelled_window(scene: Scene, *, sparse: bool) -> Window:
 
 def _amounts(
     scenes: Sequence[Scene], blocks: Sequence[_Block], job: ChipsJob
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the area of each class in each block, and which blocks hold known ground."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the area of each class in each block, and the area of known ground in it."""
     areas: list[dict[int, float]] = []
-    used = np.ones(len(blocks), dtype=bool)
+    sizes = np.zeros(len(blocks))
     for i, block in enumerate(blocks):
-        scene = scenes[block.scene]
-        areas.append(scene.labels.area_in(block.window))
+        scene, window = scenes[block.scene], block.window
+        areas.append(scene.labels.area_in(window))
+        sizes[i] = window.height * window.width
         if scene.aoi is not None:
-            used[i] = bool(scene.aoi.area_in(block.window))
+            sizes[i] = sum(scene.aoi.area_in(window).values())
         if not job.background:
-            used[i] &= bool(areas[-1])
-    ids = sorted({i for area in areas for i in area})
+            sizes[i] = min(sizes[i], sum(areas[-1].values()))
+    ids = sorted({i for area in areas for i in area} - {IGNORE_INDEX})
     table = [[area.get(i, 0.0) for i in ids] for area in areas]
-    return np.asarray(table, np.float64).reshape(len(blocks), len(ids)), used
-
-
-def _parts(
-    blocks: Sequence[_Block], amounts: NDArray[np.float64], job: ChipsJob
-) -> NDArray[np.int64]:
-    return share_out(amounts, job.split, seed=job.seed) if blocks else np.zeros(0, np.int64)
+    return np.asarray(table, np.float64).reshape(len(blocks), len(ids)), sizes
 
 
 def _regions(

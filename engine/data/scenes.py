@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import LabelError, RasterError
 from ..geo.grid import Grid, crs_to_wkt
+from ..geo.image_file import may_have_gaps
 from ..geo.layer_style import SINGLE, read_class_colors
 from ..geo.raster import RasterReader
 from ..geo.vector import layer_info, read_labels, read_polygons
@@ -26,6 +27,7 @@ from .instances import PixelPolygons, objects_of
 BUFFER_BYTES = 128 << 20
 GSD_SLACK_RATIO = 1.1
 MAX_ENLARGEMENT = 8.0
+SAMPLES, SAMPLE_PX = 4, 8
 
 
 class RasterFacts(NamedTuple):
@@ -38,6 +40,7 @@ class RasterFacts(NamedTuple):
     band_names: tuple[str, ...]
     dtype: str
     fingerprint: str
+    has_gaps: bool
 
 
 @dataclass(frozen=True)
@@ -133,10 +136,18 @@ def _facts(source: str, job: ChipsJob) -> RasterFacts:
         if not grid.crs_wkt and job.crs:
             grid = replace(grid, crs_wkt=crs_to_wkt(job.crs))
         gsd_m = grid.gsd_m if grid.crs_wkt else 0.0
-        names = tuple(reader.band_names[band - 1] for band in reader.bands)
+        every = reader.band_names
+        names = tuple(every[band - 1] for band in reader.bands)
         working = _working_grid(grid, job.gsd_m, source)
         return RasterFacts(
-            source, working, gsd_m, reader.bands, names, reader.dtype, reader.fingerprint()
+            source=source,
+            grid=working,
+            source_gsd_m=gsd_m,
+            bands=reader.bands,
+            band_names=names,
+            dtype=reader.dtype,
+            fingerprint=reader.fingerprint(),
+            has_gaps=may_have_gaps(source),
         )
 
 
@@ -287,6 +298,20 @@ class SceneCutter:
         mask[unknown] = IGNORE_INDEX
         objects = objects_of(parts, mask != IGNORE_INDEX)
         return CutChip(chip, pixels, valid, mask, objects, scene.grid.window(window))
+
+    def valid_share(self, source: int, window: Window) -> float:
+        """Return the share of pixels with data in a window, from a few places of it."""
+        if not self._scenes[source].facts.has_gaps:
+            return 1.0
+        reader, found = self._reader(source), []
+        side = min(SAMPLE_PX, window.height, window.width)
+        for down in range(SAMPLES):
+            row = window.row_off + (window.height - side) * down // (SAMPLES - 1)
+            for right in range(SAMPLES):
+                col = window.col_off + (window.width - side) * right // (SAMPLES - 1)
+                _, valid = reader.read_rows(row, row + side, col0=col, col1=col + side)
+                found.append(float(valid.mean()))
+        return sum(found) / len(found)
 
     def _reader(self, source: int) -> RasterReader:
         if self._open is None or self._open[0] != source:

@@ -17,23 +17,27 @@ Int64 = NDArray[np.int64]
 _STREAM = 7
 
 
-def share_out(amounts: Float64, shares: Sequence[float], *, seed: int) -> Int64:
+def share_out(
+    amounts: Float64, shares: Sequence[float], *, seed: int, sizes: Float64 | None = None
+) -> Int64:
     """Return the part of each item.
 
     Every part with a share gets a class if there are enough items with it, and gets an item if
-    there are enough items at all.
+    there are enough items at all. Items without any class or size go to the first part.
 
     Args:
         amounts: How much of each class is in each item, ``[n, k]``, not negative.
         shares: Wanted share of each part, in any unit.
         seed: Seed of the order in which items are shared out.
+        sizes: Size of each item ``[n]``, which is shared out after the classes; 1 if not given.
 
     Returns:
         Parts ``int64[n]``.
     """
     count = len(amounts)
     wanted = np.asarray(shares, np.float64) / np.sum(shares)
-    table = np.column_stack([amounts, np.ones(count)])
+    table = np.column_stack([amounts, np.ones(count) if sizes is None else sizes])
+    holds = table.any(axis=1)
     lacking = wanted[:, None] * table.sum(axis=0)[None, :]
     order = np.random.default_rng((seed, _STREAM)).permutation(count)
     parts = np.full(count, -1, np.int64)
@@ -43,16 +47,17 @@ def share_out(amounts: Float64, shares: Sequence[float], *, seed: int) -> Int64:
         open_items.sort(key=lambda item: -table[item, column])
         for done, item in enumerate(open_items):
             choice = np.flatnonzero(wanted > 0)
-            left = ((len(open_items) - done, column), (int((parts < 0).sum()), -1))
+            left = ((len(open_items) - done, column), (int((holds & (parts < 0)).sum()), -1))
             for items, group in left:
                 without = choice[~has[choice, group]]
-                if 0 < len(without) and len(without) >= items:
+                if len(without) > 0 and len(without) >= items:
                     choice = without
             keys = (lacking[choice, -1], lacking[choice, column])
             part = int(choice[np.lexsort(keys)[-1]])
             parts[item] = part
             lacking[part] -= table[item]
             has[part] |= table[item] > 0
+    parts[parts < 0] = int(np.argmax(wanted))
     return parts
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as GdalWindow
 
@@ -47,6 +47,16 @@ def image_facts(path: Path) -> ImageFacts:
             grid = None
         names = tuple(every[band - 1] for band in bands)
         return ImageFacts(dataset.height, dataset.width, choose_dtype(dataset, bands), names, grid)
+
+
+def may_have_gaps(source: str) -> bool:
+    """Return whether a raster states that pixels can be missing: nodata, alpha or a mask.
+
+    Raises:
+        RasterReadError: If it cannot be opened.
+    """
+    with open_source(source) as dataset:
+        return any(MaskFlags.all_valid not in flags for flags in dataset.mask_flag_enums)
 
 
 def read_image(

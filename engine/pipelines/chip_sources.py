@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ..data.chip_folder import Chip
+from ..data.chip_folder import IGNORE_INDEX, Chip
 from ..data.chip_writer import CutChip
 from ..data.leak import PlacedChip, leak_check
 from ..data.scene_plan import plan_scenes
@@ -107,11 +107,11 @@ class SceneSource:
         self.band_names: Sequence[str] = first.band_names
         self.dtype = first.dtype
         self.gsd_m = _gsd_m(job, [scene.facts for scene in self._scenes])
-        plan = plan_scenes(self._scenes, job)
+        self._cutter = SceneCutter(self._scenes, class_list.background)
+        plan = plan_scenes(self._scenes, job, self._cutter.valid_share)
         self.plan: Sequence[Chip] = plan.chips
         self.tile_px, self._block_m = plan.tile_px, plan.block_m
         self.licenses: dict[str, str] = {}
-        self._cutter = SceneCutter(self._scenes, class_list.background)
         for message in _warnings(job, self._scenes, plan.dropped):
             report(Log(message, "warning"))
 
@@ -171,7 +171,7 @@ def _gsd_m(job: ChipsJob, facts: Sequence[RasterFacts]) -> float:
 
 def _warnings(job: ChipsJob, scenes: Sequence[Any], dropped: int) -> list[str]:
     found = []
-    ignored = sum(int((scene.labels.class_ids == 255).sum()) for scene in scenes)
+    ignored = sum(int((scene.labels.class_ids == IGNORE_INDEX).sum()) for scene in scenes)
     if ignored:
         found.append(
             f"{ignored} polygons have no class of this training (a missing value of "

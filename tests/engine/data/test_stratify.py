@@ -52,3 +52,12 @@ def test_amounts_count_not_items():
     parts = share_out(amounts, (50, 50, 0), seed=0)
     sums = np.bincount(parts, amounts[:, 0])
     assert sums.tolist() == [9.0, 9.0]
+
+
+def test_items_without_ground_do_not_count():
+    """Three blocks with data among 30 empty ones: one for each part."""
+    sizes = np.zeros(33)
+    sizes[[4, 15, 30]] = 100.0
+    parts = share_out(np.zeros((33, 0)), (70, 15, 15), seed=0, sizes=sizes)
+    assert sorted(parts[[4, 15, 30]]) == [0, 1, 2]
+    assert set(parts[sizes == 0]) == {0}

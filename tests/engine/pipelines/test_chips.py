@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ import shapely
 
 from engine.data.chip_folder import ChipFolder
 from engine.data.rle import decode_mask
-from engine.errors import JobCancelled, JobError, LabelError, RasterError
+from engine.errors import DiskError, JobCancelled, JobError, LabelError, RasterError
 from tests.factories import (
     DEGREES,
     NORTH_UP_2X1_M,
@@ -158,6 +160,37 @@ def test_nodata_area_and_ignored_ground_are_unknown(tmp_path):
     for chip in chips:
         assert np.array_equal(folder.read_valid(chip)[0], np.arange(chip.width_px) >= 9)
     assert min(band.min for band in folder.bands) > -9999, "nodata does not enter statistics"
+
+
+def test_ground_without_data_is_not_shared_out(tmp_path):
+    """Only a corner of the raster holds data: all parts get some of it."""
+    pixels = random_pixels((1, 320, 320))
+    pixels[:] = np.where(pixels == 0, 1, pixels)
+    pixels[:, 128:], pixels[:, :, 64:] = 0, 0
+    job = simple_job(tmp_path, (1, 320, 320), split=[40, 30, 30])
+    make_raster(tmp_path / "scene.tif", pixels, transform=SQUARE_1_M, nodata=0)
+    make_labels(tmp_path / "labels.gpkg", [on_map(SQUARE_1_M, 300, 300, 310, 310)])
+    folder, result, _ = make_chips(job)
+    assert min(result.counts[split] for split in SPLITS) >= 1
+    assert sum(c.valid_ratio * c.height_px * c.width_px for c in folder.chips()) == 64 * 128
+
+
+def test_a_full_disk_is_told_and_the_work_is_kept(tmp_path, monkeypatch):
+    job = simple_job(tmp_path)
+    written = Path.write_bytes
+    calls = iter(range(1000))
+
+    def full(path: Path, data: bytes) -> int:
+        if next(calls) > 20:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return written(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DiskError, match="No space left"):
+        make_chips(job)
+    monkeypatch.undo()
+    assert len((tmp_path / "chips.partial" / "journal.jsonl").read_text().splitlines()) == 10
+    assert make_chips(simple_job_with(job, resume=True))[0].chips()
 
 
 def simple_job_with(job, **fields):
