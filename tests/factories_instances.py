@@ -114,14 +114,15 @@ def write_oracle_model(
 def object_scene(height: int, width: int, objects: int, *, largest_px: int, seed: int = 0) -> Scene:
     """Return a raster of object numbers: discs, boxes, rings, bars and crosses of all sizes.
 
-    Objects lie on free ground only, so many touch; each is in one piece (8-connected). Sides go
-    from 2 pixels to ``largest_px``, large ones being rare, and the largest come first.
+    Objects lie on free ground only, so many touch; each is in one piece (8-connected). Sides
+    go from 5 pixels to ``largest_px``, large ones being rare, and the largest come first.
     """
     rng = np.random.default_rng(seed)
     scene = np.zeros((height, width), np.uint16)
-    sides = np.sort(np.exp(rng.uniform(np.log(4), np.log(largest_px), 4 * objects)))[::-1]
+    large = rng.uniform(largest_px / 3, largest_px, max(2, objects // 100))
+    small = np.exp(rng.uniform(np.log(5), np.log(max(6, largest_px / 8)), 3 * objects))
     number = 0
-    for side in sides[rng.permutation(len(sides))[: 3 * objects].argsort()]:
+    for side in [*np.sort(large)[::-1], *small]:
         if number == objects:
             break
         shape = _shape(int(side), rng)
