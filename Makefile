@@ -56,8 +56,9 @@ format:              ## rewrite the layout
 typecheck:           ## mypy: strict for the engine, normal for the plugin
 	$(PYTHON) -m mypy
 
-bench: setup         ## time and memory against stated bounds
-	for file in $(filter-out benchmarks/ablations.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$file"; $(PYTHON) "$$file"; done
+bench: setup         ## every benchmark against the goals (QUICK=1, ONLY=a,b, PAGE=docs/performance.md)
+	$(PYTHON) benchmarks/run_all.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(PAGE),--page $(PAGE))
 
 bench-networks: setup  ## cost of every semantic network, into docs/networks/README.md (BENCH="--size-px 512 --device cuda")
 	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/networks.py --networks all --page docs/networks/README.md $(BENCH)

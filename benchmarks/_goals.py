@@ -1,0 +1,139 @@
+"""The goals of performance and where each figure stands in the output of its benchmark."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark of this folder.
+
+    Attributes:
+        name: Its file without ``.py``.
+        about: What it measures, in a few words.
+        quick: Arguments of a quick run, of at most about a minute.
+        full: Arguments of a full run.
+    """
+
+    name: str
+    about: str
+    quick: tuple[str, ...] = ()
+    full: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure with its bound.
+
+    Attributes:
+        benchmark: Name of the benchmark that prints it.
+        figure: What it is, with its unit.
+        pattern: Regular expression with one group, the number, in the printed text. The first
+            match counts.
+        bound: The bound.
+        at_least: Whether the figure must reach the bound; otherwise it must not exceed it.
+        full_only: Whether a quick run is too small for this figure.
+        scale: The printed number times this is the figure.
+    """
+
+    benchmark: str
+    figure: str
+    pattern: str
+    bound: float
+    at_least: bool = False
+    full_only: bool = False
+    scale: float = 1.0
+
+    def read(self, text: str) -> float | None:
+        """Return the figure, None if it was not printed."""
+        found = re.search(self.pattern, text)
+        return None if found is None else float(found.group(1).replace(",", "")) * self.scale
+
+    def holds(self, value: float) -> bool:
+        """Return whether a value meets the goal."""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+
+N = r"([\d.,]*\d(?:e-?\d+)?)"
+
+BENCHMARKS = (
+    Benchmark(
+        "pipeline",
+        "raster to class raster and polygons with a near-free network",
+        quick=("--size", "1536", "--rounds", "1"),
+    ),
+    Benchmark(
+        "vectorize",
+        "labels to polygons",
+        quick=("--json", "--size", "1024", "--rounds", "2", "--wide-rows", "256"),
+        full=("--json",),
+    ),
+    Benchmark(
+        "instances",
+        "merging of detections over seams",
+        quick=("--detections", "20000", "--repeat", "2"),
+    ),
+    Benchmark(
+        "coco_eval",
+        "COCO evaluation",
+        quick=("--json", "--images", "60", "--rounds", "2"),
+        full=("--json",),
+    ),
+    Benchmark("sparse_memory", "memory of a whole run", quick=("--size", "6000")),
+    Benchmark("training", "a training step", quick=("--steps", "4", "--side", "128")),
+    Benchmark("first_polygons", "the analyst's wait", quick=("--rounds", "1")),
+    Benchmark("networks", "cost of parts of networks", quick=("--networks", "hi_resnet")),
+)
+
+GOALS = (
+    Goal("pipeline", "tile loop off the model, ns per pixel", rf'"loop_ns_px": {N}', 60.0),
+    Goal("pipeline", "naive baseline / engine", rf'"ratio_naive": {N}', 5.0, at_least=True),
+    Goal(
+        "vectorize", "rasterio.features.shapes / engine, flat raster", rf'"ratio": {N}', 3.0, True
+    ),
+    Goal(
+        "vectorize",
+        "memory at 100 352 columns, MiB beyond libraries",
+        rf'"beyond_libraries_mib": {N}',
+        350.0,
+        full_only=True,
+    ),
+    Goal("instances", "boxes, µs per detection", rf"boxes, microseconds per detection\s+{N}", 5.0),
+    Goal("instances", "masks, µs per detection", rf"masks, microseconds per detection\s+{N}", 40.0),
+    Goal(
+        "instances",
+        "masks, time per detection at ten times as many",
+        rf"masks, time per detection, tenfold count\s+{N}",
+        1.5,
+        full_only=True,
+    ),
+    Goal(
+        "coco_eval",
+        "pycocotools / engine, boxes",
+        rf'"kind": "box", "seconds": [\d.]+, "ratio": {N}',
+        5.0,
+        at_least=True,
+    ),
+    Goal(
+        "coco_eval",
+        "pycocotools / engine, masks",
+        rf'"kind": "mask", "seconds": [\d.]+, "ratio": {N}',
+        5.0,
+        at_least=True,
+    ),
+    Goal("coco_eval", "largest difference to pycocotools", rf'"difference": {N}', 1e-6),
+    Goal("sparse_memory", "peak beyond the model, MiB", rf"beyond model\s+{N} MiB", 1024.0),
+    Goal("training", "plain step / step of this engine", rf"per step: {N} x", 2.0, at_least=True),
+    Goal(
+        "training",
+        "share of a step that waits for data",
+        rf"waiting for data: {N}%",
+        0.05,
+        scale=0.01,
+    ),
+    Goal("first_polygons", "1024 x 1024 view, cold, s", rf'"cold_s": {N}', 8.0),
+    Goal("first_polygons", "1024 x 1024 view, warm, s", rf'"warm_s": {N}', 1.5),
+    Goal("networks", "second look / first look", rf"\| second look / first look \| {N}", 0.4),
+)

@@ -1,0 +1,173 @@
+"""All benchmarks in one run, against the goals of ``_goals.py``.
+
+Each benchmark runs in a process of its own, one after another; it takes turns between the sides
+that it compares and counts the fastest of its rounds. What is kept are ratios and costs per
+unit, not seconds of one machine.
+
+    python benchmarks/run_all.py [--quick] [--only a,b] [--csv FILE] [--page docs/performance.md]
+
+``--page`` puts the table between the marks of that page and draws it as
+``docs/images/performance.svg``. Ends with 1 if a goal is missed or a benchmark fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from _goals import BENCHMARKS, GOALS, Benchmark, Goal
+
+ROOT = Path(__file__).resolve().parents[1]
+START, END = "<!-- figures: start -->", "<!-- figures: end -->"
+MET, MISSED, FAILED, TOO_SMALL = "met", "missed", "failed", "quick run"
+LIMIT_S = 3600
+
+
+@dataclass(frozen=True)
+class Row:
+    """One goal and what was measured; ``value`` is None if nothing was."""
+
+    goal: Goal
+    value: float | None
+    verdict: str
+
+    def cells(self) -> tuple[str, ...]:
+        """Return benchmark, figure, value, goal and verdict as texts."""
+        sign = "≥" if self.goal.at_least else "≤"
+        value = "–" if self.value is None else f"{self.value:.3g}"
+        bound = f"{sign} {self.goal.bound:g}"
+        return self.goal.benchmark, self.goal.figure, value, bound, self.verdict
+
+
+def run(benchmark: Benchmark, quick: bool) -> tuple[str, bool]:
+    """Return what a benchmark printed, and whether it ended in one of the two right ways."""
+    arguments = benchmark.quick if quick else benchmark.full
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{benchmark.name}.py"), *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT_S,
+        )
+    except subprocess.TimeoutExpired:
+        print(f"   stopped after {LIMIT_S} s", file=sys.stderr)
+        return "", False
+    crashed = done.returncode not in (0, 1) or "Traceback" in done.stderr
+    if crashed:
+        print("\n".join(done.stderr.strip().splitlines()[-12:]), file=sys.stderr)
+    return done.stdout, not crashed
+
+
+def rows_of(benchmark: Benchmark, text: str, quick: bool, sound: bool) -> list[Row]:
+    """Return the goals of a benchmark with the figures of its output."""
+    rows = []
+    for goal in (g for g in GOALS if g.benchmark == benchmark.name):
+        value = goal.read(text)
+        if quick and goal.full_only:
+            verdict = TOO_SMALL
+        elif value is None or not sound:
+            verdict = FAILED
+        else:
+            verdict = MET if goal.holds(value) else MISSED
+        rows.append(Row(goal, value, verdict))
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = ["| benchmark | figure | measured | goal | |", "| --- | --- | ---: | ---: | --- |"]
+    lines += [f"| {' | '.join(row.cells())} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def write_csv(path: Path, rows: list[Row]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("benchmark", "figure", "value", "goal", "at_least", "verdict"))
+        for row in rows:
+            value = "" if row.value is None else f"{row.value:.6g}"
+            bound = f"{row.goal.bound:g}"
+            writer.writerow((*row.cells()[:2], value, bound, int(row.goal.at_least), row.verdict))
+
+
+def write_page(page: Path, rows: list[Row]) -> None:
+    """Put the table between the marks of a page and draw it beside the page's pictures."""
+    before, rest = page.read_text(encoding="utf-8").split(START, 1)
+    after = rest.split(END, 1)[1]
+    page.write_text(f"{before}{START}\n{table(rows)}{END}{after}", encoding="utf-8")
+    picture = page.parent / "images" / "performance.svg"
+    picture.write_bytes(plot(rows))
+
+
+def plot(rows: list[Row]) -> bytes:
+    """Return bars of how well each goal is met, as SVG: 1 is just met, more is better."""
+    import io
+
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    shown = [row for row in rows if row.value and row.verdict in (MET, MISSED)]
+    scores = [_score(row) for row in shown]
+    with matplotlib.rc_context({"svg.hashsalt": "rs-segment", "font.size": 8.0}):
+        figure = Figure(figsize=(7.5, 0.32 * len(shown) + 1.0), layout="constrained")
+        axes = figure.add_subplot()
+        colors = ["#31a354" if score >= 1 else "#e6550d" for score in scores]
+        bars = axes.barh(range(len(shown)), scores, color=colors)
+        axes.bar_label(bars, [f"{row.value:.3g}" for row in shown], padding=2)
+        axes.set_yticks(range(len(shown)), [row.goal.figure for row in shown])
+        axes.invert_yaxis()
+        axes.axvline(1.0, color="#333333", linewidth=1)
+        axes.set(xscale="log", xlabel="times better than the goal (1 is just met)")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _score(row: Row) -> float:
+    value = row.value or 1e-12
+    return value / row.goal.bound if row.goal.at_least else row.goal.bound / value
+
+
+def main() -> int:
+    """Run, print, write; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes, some minutes")
+    parser.add_argument("--only", default="", help="names of benchmarks with commas")
+    parser.add_argument("--csv", type=Path, default=ROOT / "build" / "performance.csv")
+    parser.add_argument("--page", type=Path, help="put the table into this page")
+    options = parser.parse_args()
+    wanted = set(filter(None, options.only.split(",")))
+    if unknown := wanted - {b.name for b in BENCHMARKS}:
+        parser.error(f"no benchmark {sorted(unknown)[0]!r}")
+    rows: list[Row] = []
+    for benchmark in BENCHMARKS:
+        if wanted and benchmark.name not in wanted:
+            continue
+        print(f"== {benchmark.name}: {benchmark.about}", file=sys.stderr, flush=True)
+        start = time.monotonic()
+        text, sound = run(benchmark, options.quick)
+        rows += rows_of(benchmark, text, options.quick, sound)
+        print(f"   {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    print(table(rows))
+    write_csv(options.csv, rows)
+    if options.page:
+        write_page(options.page, rows)
+    bad = [row for row in rows if row.verdict in (MISSED, FAILED)]
+    for row in bad:
+        print(f"{row.verdict}: {row.goal.benchmark}, {row.goal.figure}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

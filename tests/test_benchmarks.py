@@ -1,0 +1,56 @@
+"""The table of goals fits the benchmarks: files, options and patterns are there."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def goals():
+    sys.path.insert(0, str(FOLDER))
+    try:
+        import _goals
+    finally:
+        sys.path.remove(str(FOLDER))
+    return _goals
+
+
+def test_every_benchmark_exists_and_knows_its_options(goals) -> None:
+    for benchmark in goals.BENCHMARKS:
+        source = (FOLDER / f"{benchmark.name}.py").read_text(encoding="utf-8")
+        for option in (o for o in (*benchmark.quick, *benchmark.full) if o.startswith("--")):
+            assert f'"{option}"' in source, f"{benchmark.name} has no {option}"
+        assert any(goal.benchmark == benchmark.name for goal in goals.GOALS)
+    known = {benchmark.name for benchmark in goals.BENCHMARKS}
+    assert {goal.benchmark for goal in goals.GOALS} <= known
+
+
+def test_patterns_compile_and_name_what_the_benchmark_prints(goals) -> None:
+    """The longest plain word of each pattern stands in the source of its benchmark."""
+    for goal in goals.GOALS:
+        assert re.compile(goal.pattern).groups == 1
+        source = (FOLDER / f"{goal.benchmark}.py").read_text(encoding="utf-8")
+        words = re.findall(r"[a-z_]{4,}", goal.pattern.replace(goals.N, " "))
+        assert max(words, key=len) in source, f"{goal.benchmark} does not print {goal.figure}"
+
+
+def test_figures_are_read_and_judged(goals) -> None:
+    ratio, wait = (
+        next(g for g in goals.GOALS if g.benchmark == "coco_eval" and "masks" in g.figure),
+        next(g for g in goals.GOALS if "waits" in g.figure),
+    )
+    text = (
+        '{"kind": "box", "seconds": 1, "ratio": 9.0}, {"kind": "mask", "seconds": 0.2, "ratio": 4.9'
+    )
+    assert ratio.read(text) == 4.9
+    assert not ratio.holds(4.9)
+    assert ratio.holds(5.0)
+    assert wait.read("waiting for data: 3.5% of a step") == pytest.approx(0.035)
+    assert wait.holds(0.035)
+    assert wait.read("nothing") is None
