@@ -74,7 +74,9 @@ class ScoreSlider(QWidget):
     def set_layer(self, layer: Optional[object]) -> None:
         """Filter this layer from now on; the slider shows the filter that it has."""
         self._timer.stop()
-        self._layer = layer if has_scored_instances(layer) else None
+        self._layer = None
+        if isinstance(layer, QgsVectorLayer) and has_scored_instances(layer):
+            self._layer = layer
         self.setVisible(self._layer is not None)
         if self._layer is None:
             return

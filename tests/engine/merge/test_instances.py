@@ -15,10 +15,19 @@ from engine.merge.instances import (
     TileLayout,
     join_detections,
 )
+from engine.merge.instances_pairs import (
+    meeting_boxes,
+    pixels_in_windows,
+    shared_pixels,
+    suppress,
+)
+from engine.merge.instances_warm import warm_up_instances
 from tests.factories_instances import drawn_masks
 
 LAYOUT = TileLayout((0, 24), (0, 24), (40, 40), (64, 64))
 """Four tiles of 40 px that share 16 px; cores meet at 32."""
+
+KERNELS = (meeting_boxes, pixels_in_windows, shared_pixels, suppress)
 
 Part = tuple[tuple[int, int], np.ndarray, float, int]
 
@@ -270,3 +279,11 @@ def test_memory_does_not_grow_with_the_height() -> None:
         return max(held)
 
     assert most_held(60) < 2 * most_held(10)
+
+
+def test_warming_up_compiles_every_kernel_for_the_types_of_a_run() -> None:
+    warm_up_instances()
+    before = {kernel: len(kernel.signatures) for kernel in KERNELS}
+    assert set(before.values()) == {1}
+    merged([seen((0, c), pixels((4, 2, 12, 62))) for c in (0, 1)])
+    assert {kernel: len(kernel.signatures) for kernel in KERNELS} == before
