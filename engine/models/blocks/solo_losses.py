@@ -23,6 +23,7 @@ LEVEL_STRIDES_PX = (8, 8, 16, 32, 32)
 DICE_EPS = 1e-3
 MASK_THRESHOLD = 0.5
 MASK_STRIDE_PX = 4
+DRAWN_PER_CANDIDATE = 4
 
 Target = dict[str, Tensor]
 
@@ -48,7 +49,8 @@ class SoloOptions:
         nms_sigma: Strength of the gaussian decay.
         score_threshold: Least category score of a candidate, in (0, 1).
         keep_threshold: Least score after Matrix NMS, in (0, 1).
-        max_candidates: Candidates that enter Matrix NMS.
+        max_candidates: Candidates that enter Matrix NMS; masks are drawn for four times as many,
+            those of the highest category scores.
         max_instances: Instances per image.
     """
 
@@ -129,7 +131,7 @@ def dice_loss(probabilities: Tensor, truth: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Cells whose category score is high enough, best first.
+    """Cells whose category score is high enough.
 
     Attributes:
         cells: int64 ``[P]``, index over the cells of all levels.
@@ -154,7 +156,11 @@ def find_candidates(categories: Sequence[Tensor], options: SoloOptions) -> Candi
         ]
     )
     cells, labels = torch.nonzero(scores > options.score_threshold, as_tuple=True)
-    return Candidates(cells, labels, scores[cells, labels], strides[cells])
+    found = scores[cells, labels]
+    if found.numel() > DRAWN_PER_CANDIDATE * options.max_candidates:
+        best = found.topk(DRAWN_PER_CANDIDATE * options.max_candidates).indices
+        cells, labels, found = cells[best], labels[best], found[best]
+    return Candidates(cells, labels, found, strides[cells])
 
 
 def select_instances(

@@ -10,7 +10,7 @@ from engine.errors import ModelError
 from engine.models import create_model
 from engine.models.blocks.deform import ModulatedDeformConv
 from engine.models.blocks.matrix_nms import matrix_nms
-from engine.models.blocks.solo_losses import SoloOptions, dice_loss
+from engine.models.blocks.solo_losses import SoloOptions, dice_loss, find_candidates
 from engine.models.blocks.solo_targets import (
     BACKGROUND,
     assign_cells,
@@ -95,6 +95,26 @@ def test_quarter_masks_keep_aligned_squares() -> None:
     expected[0, 2:6, 3:10] = 1
     assert torch.equal(small, expected)
     assert torch.equal(quarter_masks(mask, (64, 64), soft=True), expected)
+
+
+def test_quarter_masks_are_bilinear_samples() -> None:
+    torch.manual_seed(0)
+    masks = (torch.rand(3, 37, 61) > 0.5).to(torch.uint8)
+    padded = functional.pad(masks.float(), (0, 3, 0, 27))[:, None]
+    sampled = functional.interpolate(padded, size=(16, 16), mode="bilinear", align_corners=False)
+    assert torch.equal(quarter_masks(masks, (64, 64)), (sampled[:, 0] >= 0.5).float())
+    shares = functional.avg_pool2d(padded, 4)[:, 0]
+    assert torch.equal(quarter_masks(masks, (64, 64), soft=True), shares)
+    assert quarter_masks(masks[:0], (64, 64)).shape == (0, 16, 16)
+
+
+def test_masks_are_drawn_for_the_best_candidates_only() -> None:
+    torch.manual_seed(0)
+    categories = [torch.randn(3, grid, grid) for grid in (40, 36, 24, 16, 12)]
+    every = find_candidates(categories, SoloOptions(max_candidates=5000))
+    best = find_candidates(categories, SoloOptions(max_candidates=10))
+    assert every.scores.numel() > best.scores.numel() == 40
+    assert best.scores.tolist() == every.scores.sort(descending=True).values[:40].tolist()
 
 
 def test_soft_masks_are_shares_and_draw_small_discs_better() -> None:
