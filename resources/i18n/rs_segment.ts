@@ -8,11 +8,27 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>'{name}' is not a raster file.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>'{word}' in '{text}' is not a number.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>1 band</source>
       <translation type="unfinished" />
     </message>
     <message>
       <source>1 polygon in {time}.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>A large raster instead of a folder.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>A new network</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -25,6 +41,18 @@
     </message>
     <message>
       <source>Add a raster layer to the map, or open a file.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Adds a model folder or zip to your own models.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>All files (*)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>All numbers as JSON.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -52,6 +80,14 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Areas to ignore</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>As the card states it.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Automatic</source>
       <translation type="unfinished" />
     </message>
@@ -61,6 +97,26 @@
     </message>
     <message>
       <source>Average over flips (4 × slower)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Back to the inputs</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Balanced</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Band numbers in the order of the model, e.g. 3,2,1.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Band numbers of the raster. Empty: all except alpha.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Band numbers, for example 3,2,1. Empty: all except alpha.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -77,6 +133,14 @@
     </message>
     <message>
       <source>Batch</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Best: takes long</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Blocks of ground, or whole rasters.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -128,11 +192,47 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Checking the model</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Checking… (loading the packages takes a moment)</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Checks a model (card, weights, one pass of its network) and copies it to your own models, from where it can be chosen by its name. Take the zip, the folder, or the card.json in the folder.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Chip size (px)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Chips</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Chips for the test</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Chips for training</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Chips for validation</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Chips need either rasters and labels, or a data set.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Choose a Python program</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose a folder with card.json and weights.safetensors, or a zip of one.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -141,6 +241,10 @@
     </message>
     <message>
       <source>Choose a model that can be used.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose a raster and a label layer, or set {a} and {b}.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -180,6 +284,14 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Choose one of the two.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose the layer with the label polygons.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Choose the polygon layer of the area.</source>
       <translation type="unfinished" />
     </message>
@@ -188,7 +300,65 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Class</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Class field</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Class field of the found polygons</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Class field of the true polygons</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Class name</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Class raster</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Classes</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Classes per pixel</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Classes to keep</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Common area, as a share of the united one, that makes two polygons a pair.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Compare polygons with the truth</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Compares a layer of found polygons with a layer of true ones: common area (IoU), found, missed and false objects, and average precision where the polygons have a score. Areas are true areas on the ground, in any coordinate system.
+
+Give the area in which the truth is complete; outside of it nothing is compared.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Compares found polygons with true ones.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Comparing</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Compiling for the first run</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -200,11 +370,27 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Continue the training that was interrupted</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Copy</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Copy '{name}' to a layer that you can edit, and train the model again with it</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Copy this run as a qgis_process command</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Correct and train again</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Correct the labels</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -216,7 +402,35 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Crop size (px)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Current map view</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Cut samples and train the network (Ctrl+Return)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Cuts a raster and label polygons into samples for training.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Cuts one or more rasters and a layer of label polygons into chips: small images with masks and COCO annotations, split into training, validation and test parts by blocks of ground, so that no pixel is shared.
+
+The class of a polygon comes from the class field; without one all polygons are one class. Ground inside the labelled area and outside all polygons is background. Draw the labelled area if you have not labelled the whole raster: everything outside of it is left out.
+
+Colours of the classes are taken from the style of the label layer. Edits that are not saved and selections are respected.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Cutting chips</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Data set</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -256,11 +470,55 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Edit the polygons, then press Train.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Either a folder of images or a raster is needed.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Empty or 0: automatic.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Empty or 0: the recipe's.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Empty: class_name where there is one, else one class for all.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Empty: one class for all.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Empty: the name of the model folder.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>End its name in {ending}.</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>End now and make a model of the best weights so far</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Engine</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Epoch {epoch}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Epoch {epoch}, step {step}: {values}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Epochs</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -272,6 +530,26 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Field with the class of each polygon. Empty: one class for all.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Field with the score of the found polygons, for average precision.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Field with the true class. Empty: one class for all.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Fields of the layer: {names}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>File to start a training from.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Finds classes or objects in an orthophoto or satellite image with a trained model and writes them as polygons to a GeoPackage: class, score, area in square metres and perimeter in metres for each, with a style and the record of the run.
 
 Rasters of any size are read tile by tile; tile seams do not show in the result. Choose a model whose ground resolution fits the raster; a raster outside the model's range is resampled with a warning.
@@ -280,11 +558,51 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Fine-tune: {title}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Folder</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Folder for confusion matrix and curves.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Folder of chips, instead of raster and labels.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Folder of images</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Folder of images, masks, annotations.json and chips.json.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Folder of the data set</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Folder that Make training chips wrote.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Folder to make. Empty: among your own models, after id or title.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Folder with card.json and weights.safetensors, used instead of the model above.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>For experts: NAME=VALUE pairs separated by semicolons, as in the documentation</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Found polygons</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -293,6 +611,10 @@ The network runs in a process of its own, which needs an engine environment: see
     </message>
     <message>
       <source>Free some space, or use an interpreter elsewhere.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Gap between parts (m)</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -312,7 +634,15 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Give the model a name.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Go on where a cancelled or killed run with the same output stopped.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Goes on learning from your labels; classes may be others.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -320,7 +650,63 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Graphics cards, or processes on the processor, that train together.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Ground left out between the parts; with 0 no pixel is shared either.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Ground that is labelled completely; outside of it nothing is learnt.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Ground that is left out, for example where you are not sure</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Ground that is left out, for example where you are not sure.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Ground that you have labelled completely; nothing outside of it is learnt</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Ground without a polygon is background</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Heavy: wants a graphics card.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Hide objects with a lower score; the file is not changed</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>How far outlines may be apart and still count as right.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>How it learns.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>How long the network learns</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>How long to train: quick, balanced or best.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Id of a model in the model list, or the path of a model folder.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Id of the model</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -328,7 +714,43 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Id or folder of a model to fine-tune, or a .safetensors file of weights.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>If memory was short, set a smaller TILE, BATCH or MAX_MEMORY. If the engine does not start at all, check its environment in the RS Segment panel.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Images of any number, without labels.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Images per batch</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Images per step. Empty or 0: the recipe's.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Import a folder…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Import a model</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Import a model from a zip or a folder</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Import a zip…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Import model</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -348,6 +770,52 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>JSON file of values that override the recipe.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Keys in the dictionary</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Label polygons</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Labelled area</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Labels</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Largest share of empty chips</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Learn from nothing, or go on from a model</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Learning rate</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Learns from many images without labels (MoCo v2): crops of the same image are made alike, crops of different ones apart. The weights are a start for training with few labels: choose the file under 'Start from' in Train model.
+
+This takes long; a graphics card is advised.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Learns the weights of a network's backbone from unlabelled images.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Leave out</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Licence ({part})</source>
       <translation type="unfinished" />
     </message>
@@ -364,6 +832,10 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Light: trains on any computer.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Loading the model</source>
       <translation type="unfinished" />
     </message>
@@ -376,7 +848,15 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Looking at the chips</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Looking for a Python</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Loss</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -384,7 +864,31 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Make training chips</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Making the environment</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Measure</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Measure model</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Measures how good a model is on labelled data.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Measuring</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Medium: a graphics card is better.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -396,11 +900,23 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Method</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Metrics</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Minimum area (m²)</source>
       <translation type="unfinished" />
     </message>
     <message>
       <source>Minimum score</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Minutes to an hour on any computer; tells whether the labels work.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -412,11 +928,51 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Model name</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Models (*.zip)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Models run in a Python environment of their own, apart from QGIS, so that they can never break it. It is made once and serves all your projects.</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>NAME=VALUE pairs, separated by semicolons, for example optimizer.lr=0.001.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>NVIDIA graphics card (CUDA)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Name for people.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Name of a data set reader, for example coco, masks or nwpu_vhr10.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Name of a network, for example unet. Empty: that of the model to start from.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Name of the network whose backbone learns.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Name of the single class</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Needed with a data set.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Needed with a raster.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -432,7 +988,23 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>No label layer is chosen.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>No model is chosen.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>No polygon has a class in the field {field}.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>No raster is chosen.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>No: it is left out (sparse labels).</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -456,6 +1028,18 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Of all that is random.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Of the training chips; 1 keeps all.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>One of your own models may be replaced.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>One raster band is used for two bands of the model.</source>
       <translation type="unfinished" />
     </message>
@@ -464,7 +1048,19 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Only about {count} samples of {tile} px: label more ground, or make the sample size smaller (Options).</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Only ground inside is compared.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Only ground inside these polygons is segmented</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Only {count} polygons: label more for a model that can be trusted.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -473,6 +1069,10 @@ The network runs in a process of its own, which needs an engine environment: see
     </message>
     <message>
       <source>Open the folder of your own models</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Open the report</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -496,7 +1096,19 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Overlap of neighbouring chips of the same part.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Overlap of neighbouring tiles. Empty or -1: the model's.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Part</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Part of the chips or of the data set.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -504,11 +1116,39 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Passes over the data. Empty or 0: the recipe's.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Pause</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Paused. Resume goes on where it stopped, even after a restart.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Pausing: saving what was learnt…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Pictures</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Pixel size</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Pixel size (m)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Pixel type</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Pixels are resampled to this size. Empty or 0: the raster's own.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -524,7 +1164,15 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Polygons of what the model should learn</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Polygons outside of which nothing is segmented; selected features only, if set.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Pre-train on images without labels</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -532,7 +1180,19 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Preset</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Press, then drag a box on the map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Processes</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Processes that read chips. Empty or -1: automatic.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -540,7 +1200,19 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Publish the best so far</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Python {version}, torch {torch}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Quality</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Quick: a first impression</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -560,11 +1232,73 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Raster to run the model on, instead of chips.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Raster to segment. Web layers (XYZ, WMS) need an extent or an area of interest.</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Rasters</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Rasters with the same bands and data type.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Reading processes</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Recipe</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Recipe file</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Recipe options</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Replace a model with the same id</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Replace an existing model</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Report</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Result of a run.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Resume</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Run</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Runs a model on the test part of a chip folder, on a published data set, or on a raster with a layer of true polygons, and compares. Models of classes per pixel get IoU, F1 and accuracy, models of single objects average precision (AP) as COCO defines it.
+
+The numbers are written as JSON, and as a page to read.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Same object from IoU</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Sample size</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -580,11 +1314,27 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Save the layer as a GeoTIFF first.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Save the rasters with their CRS, or use them one after another.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Saving the web layer</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Score</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Score at least</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Score field</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -597,6 +1347,10 @@ The network runs in a process of its own, which needs an engine environment: see
     </message>
     <message>
       <source>Seconds</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Seed</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -613,6 +1367,10 @@ The network runs in a process of its own, which needs an engine environment: see
     </message>
     <message>
       <source>Segment the raster (Ctrl+Return)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Segment with this model</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -644,11 +1402,35 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Set the pixel size ({name}).</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Shares of the ground; three numbers that sum to 100.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Show or hide the log</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Side of a block (m)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Side of a chip in pixels. Empty or 0: automatic.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Side of an image crop in pixels.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Side of the square pieces the model sees</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Side of the square samples that the network learns from</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -664,6 +1446,10 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Single objects</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Smaller polygons are dropped</source>
       <translation type="unfinished" />
     </message>
@@ -676,11 +1462,19 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Split by</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Square corners</source>
       <translation type="unfinished" />
     </message>
     <message>
       <source>Square corners (buildings)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Start from</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -692,11 +1486,35 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Stop and keep</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Stop this run</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Stop this training; it can be continued later</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Stopped after {time}. It can be continued: press Train again.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Stopping after the current step. No layer will be added.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Stopping after the current step. What was learnt so far can be continued.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Stopping: the best weights become a model…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Teach a model your own classes</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -760,11 +1578,39 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>The field with the class; empty: all polygons are one class</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The field {field} has too many classes: is it the right one?</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>The folder {folder} does not exist.</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>The image that the labels belong to</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>The image to segment; follows the layer chosen in the map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The kernels are not compiled yet: {text}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The label layer has no polygons.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The labels cannot be made</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The labels lie outside the raster: check the CRS of both.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -776,7 +1622,19 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>The layer '{name}' has no field '{field}'.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>The layer '{name}' has no polygons.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The model folder, and what an interrupted training left, may be replaced.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The model is ready after {time}, and chosen in the Segment tab.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -785,6 +1643,22 @@ The network runs in a process of its own, which needs an engine environment: see
     </message>
     <message>
       <source>The model that finds the objects</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The name by which you choose the model afterwards</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The name of the only class; empty: object</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The network that learns</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The numbers as a page to read.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -824,6 +1698,10 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>The rasters have no CRS of their own, and their layers have different ones.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>The run cannot start</source>
       <translation type="unfinished" />
     </message>
@@ -832,7 +1710,27 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>The training cannot start</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The two commands are on the clipboard.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The usual choice.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The whole recipe of the network; for a graphics card or a night.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>There are no further details.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>There is a model of this name: choose another one.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -892,11 +1790,79 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Time limit</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Time limit (minutes)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Title of the model</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Tolerance for fewer vertices; neighbours keep their shared edges. 0: off.</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Tolerance of the boundary F1 (px)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Train</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Train model</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Train, validation, test (%)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Training</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Training and measuring</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Training data</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Training ends after so long and keeps the best</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Training ends after so long and keeps the best. Empty or 0: no limit.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Training failed</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Training finished</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Trains a network on a folder of chips (see Make training chips) and writes a model folder: weights, card, report with curves. The model is chosen by its name in Segment raster afterwards.
+
+Start from an existing model to fine-tune it, for example on corrected results. The preset says how long to train: quick gives a first impression, best is for a computer with a graphics card.
+
+A cancelled training can be continued: run it again with the same output and 'Continue an interrupted run'. With 'Publish the best so far' it ends at once and keeps what it has learnt.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Trains a network on chips; the result is a model to segment with.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>True polygons</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -912,6 +1878,14 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Unlabelled ground is background</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Untick it if you have labelled a few examples only</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Upper bound for the buffers of the run</source>
       <translation type="unfinished" />
     </message>
@@ -924,7 +1898,19 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Used where there is no class field.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Using {python}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Value</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Values of the class field, separated by semicolons, in the order of their numbers. Empty: all. Ground of other classes is left out.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -933,6 +1919,18 @@ The network runs in a process of its own, which needs an engine environment: see
     </message>
     <message>
       <source>Warnings: {count}, see the log.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Weights</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>What should have been found, any CRS.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>What the model should learn, any CRS.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -948,7 +1946,23 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>With 'Continue': end an interrupted training at once and write its model.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>With the samples, network and recipe that it was started with</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Without a labelled area, all ground of the raster without a polygon counts as background.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Writing rasters</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Writing the model</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -956,7 +1970,43 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Zip of a model, its folder, or the card.json in its folder.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>and {count} more</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>another class</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>as the recipe says</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>automatic</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>batches</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>best {name} {value} at step {step}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>blocks</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>box AP</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>chips</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -980,11 +2030,27 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>for example Roofs of my town</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>for example building</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>keep all</source>
       <translation type="unfinished" />
     </message>
     <message>
       <source>less</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>mean IoU</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>measuring</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1004,6 +2070,10 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>nothing</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>off</source>
       <translation type="unfinished" />
     </message>
@@ -1016,11 +2086,23 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>save your edits first</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>shipped</source>
       <translation type="unfinished" />
     </message>
     <message>
       <source>single objects</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>step {step}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>steps</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1032,7 +2114,15 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>the whole raster</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>tiles</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>training</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1040,11 +2130,27 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>validation</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>with background</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>{count} bands</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>{count} polygons have no class and are left out.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>{count} polygons in {time}.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{count} polygons, one class</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1088,7 +2194,19 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>{name} · labelled area</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{name} · labels</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>{n} bands are chosen, the model needs {m}: {names}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{path} cannot be read: {reason}</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1096,7 +2214,15 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>{path} does not exist.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>{path} is missing</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{path} is not a model folder (no card.json).</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1105,6 +2231,14 @@ The network runs in a process of its own, which needs an engine environment: see
     </message>
     <message>
       <source>{path} is shown by the layer '{layer}'.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{polygons} polygons of one class</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{polygons} polygons of {classes} classes</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1121,6 +2255,10 @@ The network runs in a process of its own, which needs an engine environment: see
     </message>
     <message>
       <source>{python} is not a usable Python: {reason}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{score} % · {count} shown</source>
       <translation type="unfinished" />
     </message>
     <message>
