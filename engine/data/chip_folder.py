@@ -7,7 +7,8 @@ reads, so a folder can be used by any number of forked or spawned processes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LabelError, RasterReadError
-from ..geo.chip_file import decode_chip, decode_valid
+from ..geo.chip_file import decode_valid, read_chip
 from ..zoo.card import ClassInfo
 from .rle import paint_record
 
@@ -155,7 +156,7 @@ class ChipFolder:
         Raises:
             RasterReadError: If the file is missing or damaged.
         """
-        pixels = decode_chip(self._bytes(chip.image_file), chip.image_file)
+        pixels = self._pixels(chip.image_file)
         wanted = (len(self.bands), chip.height_px, chip.width_px)
         return self._checked(pixels, wanted, chip.image_file)
 
@@ -175,7 +176,7 @@ class ChipFolder:
         Raises:
             RasterReadError: If the file is missing or damaged.
         """
-        mask = decode_chip(self._bytes(chip.mask_file), chip.mask_file)
+        mask = self._pixels(chip.mask_file)
         wanted = (1, chip.height_px, chip.width_px)
         ids: NDArray[np.uint8] = self._checked(mask, wanted, chip.mask_file)[0]
         return ids
@@ -237,8 +238,17 @@ class ChipFolder:
         return {**record, "images": images, "annotations": found}
 
     def _bytes(self, name: str) -> bytes:
-        try:
+        with self._reading(name):
             return (self.path / name).read_bytes()
+
+    def _pixels(self, name: str) -> NDArray[Any]:
+        with self._reading(name):
+            return read_chip(self.path / name)
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             reason = error.strerror or str(error)
             raise RasterReadError(

@@ -12,6 +12,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from .source import GDAL_ERRORS
 
 NO_COMPRESSION, DEFLATE = 1, 8
 DEFLATE_LEVEL = 1
+_HEAD_BYTES = 8192
 _FIELD = struct.Struct("<HHI4s")
 _KINDS = {3: ("H", 2), 4: ("I", 4)}
 _SAMPLE_KINDS = {1: "u", 2: "i", 3: "f"}
@@ -71,13 +73,34 @@ def encode_chip(
     with warnings.catch_warnings(), Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with memory.open(**profile) as out:
-            out.write(pixels)
-            for band, name in enumerate(names, 1):
+            for band, name in enumerate(names, 1):  # before the pixels: tags stay in front
                 if name:
                     out.set_band_description(band, name)
+            out.write(pixels)
             if valid is not None:
                 out.write_mask(valid)
         return bytes(memory.getbuffer())
+
+
+def read_chip(path: Path) -> npt.NDArray[Any]:
+    """Return the pixels ``[C, H, W]`` of a chip's file.
+
+    Uncompressed pixels are read straight into the array.
+
+    Raises:
+        RasterReadError: If the file is damaged.
+        OSError: If it cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        head = file.read(_HEAD_BYTES)
+        layout = _layout(head)
+        if layout is not None and layout.compression == NO_COMPRESSION and layout.in_order:
+            pixels = np.empty(layout.shape, layout.dtype)
+            view = pixels.reshape(-1).view(np.uint8).data
+            file.seek(layout.offsets[0])
+            if file.readinto(view) == pixels.nbytes:
+                return pixels
+    return decode_chip(path.read_bytes(), path.name)
 
 
 def decode_chip(data: bytes, name: str) -> npt.NDArray[Any]:
@@ -139,6 +162,17 @@ class _Layout(NamedTuple):
     offsets: tuple[int, ...]
     byte_counts: tuple[int, ...]
 
+    @property
+    def band_bytes(self) -> int:
+        """Bytes of the pixels of one band."""
+        return self.shape[1] * self.shape[2] * self.dtype.itemsize
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the bands follow each other without a gap."""
+        first, size = self.offsets[0], self.band_bytes
+        return self.offsets == tuple(range(first, first + self.shape[0] * size, size))
+
 
 def _layout(data: bytes) -> _Layout | None:
     """Return the layout of a classic little-endian TIFF with one strip per band, or None."""
@@ -179,9 +213,7 @@ def _tags(data: bytes) -> dict[int, tuple[int, ...]]:
 
 def _plain_pixels(data: bytes, layout: _Layout) -> npt.NDArray[Any] | None:
     """Return the pixels of a simple TIFF, or None if they are not where they should be."""
-    samples, height, width = layout.shape
-    size = height * width * layout.dtype.itemsize
-    first = layout.offsets[0]
+    samples, size, first = layout.shape[0], layout.band_bytes, layout.offsets[0]
     if layout.compression == DEFLATE and samples == 1:
         try:
             plain = zlib.decompress(data[first : first + layout.byte_counts[0]])
@@ -190,8 +222,8 @@ def _plain_pixels(data: bytes, layout: _Layout) -> npt.NDArray[Any] | None:
         if len(plain) != size:
             return None
         return np.frombuffer(plain, layout.dtype).reshape(layout.shape).copy()
-    in_order = layout.offsets == tuple(range(first, first + samples * size, size))
-    if layout.compression != NO_COMPRESSION or not in_order or first + samples * size > len(data):
+    plain_layout = layout.compression == NO_COMPRESSION and layout.in_order
+    if not plain_layout or first + samples * size > len(data):
         return None
-    count = samples * height * width
+    count = samples * size // layout.dtype.itemsize
     return np.frombuffer(data, layout.dtype, count, first).reshape(layout.shape).copy()

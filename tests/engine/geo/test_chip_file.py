@@ -9,7 +9,7 @@ import rasterio
 
 from engine.errors import RasterReadError
 from engine.geo import chip_file
-from engine.geo.chip_file import decode_chip, decode_valid, encode_chip
+from engine.geo.chip_file import decode_chip, decode_valid, encode_chip, read_chip
 from engine.geo.grid import Grid
 from tests.factories import NORTH_UP_2X1_M, ROTATED_1_M, random_pixels
 
@@ -29,6 +29,7 @@ def test_pixels_come_back(dtype, bands, tmp_path):
     assert np.array_equal(decode_chip(data, "c"), pixels) and decode_chip(data, "c").dtype == dtype
     path = tmp_path / "c.tif"
     path.write_bytes(data)
+    assert np.array_equal(read_chip(path), pixels)
     with rasterio.open(path) as found:
         assert np.array_equal(found.read(), pixels)
         assert found.transform == NORTH_UP_2X1_M and found.crs.to_epsg() == 32645
@@ -58,6 +59,7 @@ def test_files_of_other_programs_are_read_through_gdal(options, tmp_path):
     with rasterio.open(path, "w", **profile, transform=NORTH_UP_2X1_M, **options) as out:
         out.write(pixels)
     assert np.array_equal(decode_chip(path.read_bytes(), "c"), pixels)
+    assert np.array_equal(read_chip(path), pixels)
 
 
 @pytest.mark.parametrize("data", [b"", b"II*\x00", b"not a tiff at all"])
@@ -70,3 +72,14 @@ def test_cut_files_are_damaged():
     data = encode_chip(random_pixels((3, 37, 61)), None)
     with pytest.raises(RasterReadError, match="cannot be read"):
         decode_chip(data[:3000], "a.tif")
+
+
+def test_many_bands_are_read(tmp_path):
+    """Tags of 224 bands with names do not fit into the first bytes that are read."""
+    pixels = random_pixels((224, 9, 11), "float32")
+    path = tmp_path / "c.tif"
+    path.write_bytes(encode_chip(pixels, None, names=[f"{400 + 10 * i} nm" for i in range(224)]))
+    assert np.array_equal(read_chip(path), pixels)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(RasterReadError, match=r"c\.tif"):
+        read_chip(path)
