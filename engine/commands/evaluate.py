@@ -37,6 +37,7 @@ PATHS = ("model", "chips", "root", "raster", "labels", "aoi", *OUTPUTS)
 @click.option("--device", metavar="auto|cpu|cuda[:i]", help="Where the model runs.")
 @click.option("--score", type=float, metavar="T", help="Minimum score, 0 to 1; the card's.")
 @click.option("--boundary-px", type=float, metavar="N", help="Tolerance of boundary F1; 3.")
+@click.option("--boundary-m", type=float, metavar="M", help="The same in metres.")
 @click.option("--overwrite", is_flag=True, default=None, help="Replace an existing output.")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as a JSON line to stdout.")
 def evaluate(as_json: bool, **options: Any) -> int:

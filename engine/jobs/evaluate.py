@@ -35,6 +35,7 @@ class EvaluateJob(Job):
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
         score: Minimum score, -1 means the card's.
         boundary_px: Tolerance of the boundary F1 in pixels.
+        boundary_m: The same in metres, instead of ``boundary_px``; 0 means not given.
         overwrite: Whether an existing output may be replaced.
     """
 
@@ -56,6 +57,7 @@ class EvaluateJob(Job):
     device: str = "auto"
     score: float = -1.0
     boundary_px: float = 3.0
+    boundary_m: float = 0.0
     overwrite: bool = False
 
     def check(self) -> None:
@@ -72,6 +74,7 @@ class EvaluateJob(Job):
         check_range("batch", self.batch, 0, 1024)
         check_range("score", self.score, -1.0, 1.0)
         check_range("boundary_px", self.boundary_px, 0.0, 1e4)
+        check_range("boundary_m", self.boundary_m, 0.0, 1e6)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..data.chip_folder import Chip, ChipFolder
 from ..data.rle import encode_mask
 from ..errors import JobCancelled, LabelError
-from ..evaluate.boundary import BoundaryCounts
 from ..evaluate.coco_eval import instance_report
 from ..evaluate.confusion import IGNORED_LABEL, ConfusionMatrix
 from ..geo.mask_runs import MaskRuns, paint
@@ -30,6 +29,7 @@ from .evaluate_model import (
     batches,
     match_classes,
 )
+from .evaluate_outlines import boundary_counts, semantic_figures
 
 Record = dict[str, Any]
 
@@ -121,7 +121,8 @@ def semantic_record(run: ChipRun) -> Record:
     names = [c.name for c in run.model.card.classes]
     segmenter = ArraySegmenter(run.model, run.model.threshold(run.job), run.cancelled)
     matrix = ConfusionMatrix(len(names))
-    boundary = BoundaryCounts(len(names), run.job.boundary_px)
+    gsd_m = run.folder.gsd_m
+    boundary = boundary_counts(run.job, len(names), (gsd_m, gsd_m))
     for number, chip in enumerate(run.chips):
         run.step(number)
         pixels, valid = run.read(chip)
@@ -129,30 +130,9 @@ def semantic_record(run: ChipRun) -> Record:
         truth[~valid] = IGNORED_LABEL
         found = segmenter.labels(pixels, valid)
         matrix.add(truth, found)
-        boundary.add(truth, found)
+        boundary.counts.add(truth, found)
     run.step(len(run.chips))
-    return semantic_figures(matrix, boundary, names, run.folder.gsd_m)
-
-
-def semantic_figures(
-    matrix: ConfusionMatrix, boundary: BoundaryCounts, names: list[str], gsd_m: float
-) -> Record:
-    """Return the figures of counted pixels and outlines.
-
-    Raises:
-        LabelError: If no pixel has a known class.
-    """
-    if not matrix.pixels:
-        raise LabelError(
-            "no pixel of the labels has a class that counts",
-            "check the labelled area, and that labels and model have the same classes",
-        )
-    outlines = {
-        "tolerance_px": boundary.tolerance,
-        "tolerance_m": boundary.tolerance * gsd_m if gsd_m else None,
-        **boundary.metrics(names),
-    }
-    return {**matrix.metrics(names), "boundary": outlines, "pixels": matrix.pixels}
+    return semantic_figures(matrix, boundary, names)
 
 
 def instance_record(run: ChipRun) -> Record:

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JobCancelled
-from ..evaluate.boundary import BoundaryCounts
 from ..evaluate.confusion import IGNORED_LABEL, ConfusionMatrix
 from ..geo.aoi import AoiMask
 from ..geo.raster import RasterReader
 from ..jobs import EvaluateJob, SegmentJob
 from ..protocol import IsCancelled, Progress, Report
 from ..zoo.card import NODATA_CLASS_ID
-from .evaluate_chips import semantic_figures
 from .evaluate_labels import LabelRows, Labels, read_truth
 from .evaluate_model import MeasuredModel
 from .evaluate_objects import compare_objects
+from .evaluate_outlines import boundary_counts, semantic_figures
 
 STRIP_ROWS = 512
 Record = dict[str, Any]
@@ -81,13 +80,13 @@ def _compare_pixels(
     card, folder = model.card, segmented.parent
     names = [c.name for c in card.classes]
     matrix = ConfusionMatrix(len(names))
-    boundary = BoundaryCounts(len(names), job.boundary_px)
     background = next((c.id for c in card.classes if c.background), NODATA_CLASS_ID)
     with (
         RasterReader(str(folder / "classes.tif")) as classes,
         RasterReader(str(folder / "scores.tif")) as scores,
     ):
         grid = classes.grid
+        boundary = boundary_counts(job, len(names), grid.pixel_size_m)
         truth_rows = LabelRows(labels, grid, background)
         area = AoiMask(job.aoi, job.aoi_layer, grid) if job.aoi else None
         for row in range(0, grid.height, STRIP_ROWS):
@@ -95,7 +94,10 @@ def _compare_pixels(
                 raise JobCancelled
             report(Progress("compare", row, grid.height, "rows"))
             stop = min(row + STRIP_ROWS, grid.height)
-            top, end = max(0, row - boundary.halo_px), min(grid.height, stop + boundary.halo_px)
+            top, end = (
+                max(0, row - boundary.counts.halo_px),
+                min(grid.height, stop + boundary.counts.halo_px),
+            )
             truth = truth_rows.rows(top, end)
             truth[scores.read_rows(top, end)[0][0] == NODATA_CLASS_ID] = IGNORED_LABEL
             if area is not None:
@@ -103,7 +105,7 @@ def _compare_pixels(
             found = classes.read_rows(top, end)[0][0]
             own = slice(row - top, stop - top)
             matrix.add(truth[own], found[own])
-            boundary.add(truth, found, own)
+            boundary.counts.add(truth, found, own)
         report(Progress("compare", grid.height, grid.height, "rows"))
-    record = semantic_figures(matrix, boundary, names, grid.gsd_m)
+    record = semantic_figures(matrix, boundary, names)
     return {"pixels": record.pop("pixels"), "polygons": len(labels.polygons)}, record

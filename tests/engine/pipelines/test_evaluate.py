@@ -78,6 +78,24 @@ def test_only_the_labelled_area_and_valid_pixels_count(tmp_path: Path, model: st
     assert result.counts["pixels"] == 60 * SHAPE[1] - 200
 
 
+def test_a_tolerance_of_outlines_in_metres(tmp_path: Path, model: str) -> None:
+    """Pixels are 2 m wide and 1 m high: outlines one column aside are right at 2 m, not at 1.9."""
+    found = np.zeros(SHAPE, np.uint8)
+    found[:, 81:] = 1
+    raster = write_scene(tmp_path, found)
+    labels = write_labels(tmp_path / "l.gpkg", [(0, 80, SHAPE[0], SHAPE[1], 1)])
+    given = {"model": model, "raster": raster, "labels": labels, "class_field": "code"}
+    scores = []
+    for metres in (1.9, 2.01):
+        result, _ = evaluate(tmp_path, **given, boundary_m=metres)
+        outlines = result.details["boundary"]
+        scores.append(outlines["classes"][1]["f1"])
+        assert outlines["tolerance_px"] == pytest.approx(metres / 2**0.5, rel=0.01)
+    assert scores == [0.0, 1.0]
+    result, _ = evaluate(tmp_path, **given, boundary_px=1.0)
+    assert result.details["boundary"]["mean_f1"] == 1.0
+
+
 def test_chips_give_the_figures_of_their_pixels(tmp_path: Path, model: str) -> None:
     """The same mistakes as on the raster, over the chips of all parts and of one."""
     found = class_map()
