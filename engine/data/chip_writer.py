@@ -30,6 +30,7 @@ from .rle import box_and_area, encode_mask
 
 JOB_FILE = "job.json"
 JOURNAL_FILE = "journal.jsonl"
+_REPLACED = "replaced"
 _RATIO_DIGITS = 6
 
 
@@ -112,10 +113,25 @@ class ChipWriter:
 
     def _start(self, record: Mapping[str, Any]) -> None:
         if self.partial.exists():
-            shutil.rmtree(self.partial)
+            self._remove_earlier()
         for name in ("images", "masks"):
             (self.partial / name).mkdir(parents=True)
         (self.partial / JOB_FILE).write_text(json.dumps(record, indent=2), encoding="utf-8")
+
+    def _remove_earlier(self) -> None:
+        """Remove what an earlier run left, and nothing else.
+
+        Raises:
+            JobError: If the folder holds other things.
+        """
+        own = {"images", "masks", JOB_FILE, JOURNAL_FILE, ANNOTATIONS_FILE, CHIPS_FILE}
+        foreign = sorted({item.name for item in self.partial.iterdir()} - own)
+        if foreign:
+            raise JobError(
+                f"{self.partial} holds {foreign[0]}, which no run made",
+                "move it away, or choose another output",
+            )
+        shutil.rmtree(self.partial)
 
     def _read_journal(self) -> None:
         """Take over whole lines of the journal; a torn one is cut off."""
@@ -237,13 +253,14 @@ class ChipWriter:
             (self.partial / CHIPS_FILE).write_text(text + "\n", encoding="utf-8")
             for name in (JOURNAL_FILE, JOB_FILE):
                 (self.partial / name).unlink(missing_ok=True)
-            if overwrite and self.output.exists():
-                old = self.output.with_name(f"{self.output.name}.old")
+            old = self.partial.with_name(f"{self.partial.name}.{_REPLACED}")
+            if overwrite and (self.output / CHIPS_FILE).is_file():
+                shutil.rmtree(old, ignore_errors=True)
                 self.output.rename(old)
-                self.partial.rename(self.output)
-                shutil.rmtree(old)
-            else:
-                self.partial.rename(self.output)
+            elif self.output.is_dir():
+                self.output.rmdir()  # empty, or this fails
+            self.partial.rename(self.output)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def partial_folder(output: Path) -> Path:

@@ -61,7 +61,7 @@ class PixelPolygons:
             rows, cols = grid.map_to_pixel(x, y)
             return cols, rows
 
-        moved = shapely.transform(polygons, to_pixels, interleaved=False)
+        moved = _valid(shapely.transform(polygons, to_pixels, interleaved=False))
         inside = shapely.intersects(moved, shapely.box(0, 0, grid.width, grid.height))
         self.polygons: NDArray[Any] = moved[inside]
         self.class_ids = np.asarray(class_ids, np.int64)[inside]
@@ -202,6 +202,16 @@ def objects_of(parts: Sequence[PolygonPart], known: BoolArray) -> list[ObjectMas
             rest = left < LEAST_OBJECT_PX or left < LEAST_OBJECT_RATIO * part.area_px
             objects.append(ObjectMask(part.class_id, rest or part.crowd, part.row, part.col, mask))
     return objects
+
+
+def _valid(polygons: NDArray[Any]) -> NDArray[Any]:
+    """Return polygons of which none was made invalid by the rounding of its coordinates."""
+    wrong = ~shapely.is_valid(polygons)
+    if wrong.any():
+        polygons[wrong] = shapely.make_valid(
+            polygons[wrong], method="structure", keep_collapsed=False
+        )
+    return polygons
 
 
 def _box(window: Window, more_px: int = 0) -> shapely.Polygon:

@@ -332,6 +332,13 @@ def test_existing_folders_are_safe(tmp_path):
     again, result, _ = make_chips(simple_job_with(job, resume=True))
     assert result.details["finished_before"] and again.chips()
     make_chips(simple_job_with(job, overwrite=True, seed=5))
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["chips"]
+    (tmp_path / "other").mkdir()
+    assert make_chips(simple_job_with(job, output=str(tmp_path / "other")))[0].chips()
+    (tmp_path / "more.partial").mkdir()
+    (tmp_path / "more.partial" / "photo.txt").write_text("x")
+    with pytest.raises(JobError, match=r"photo\.txt"):
+        make_chips(simple_job_with(job, output=str(tmp_path / "more")))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.txt").write_text("x")
     with pytest.raises(JobError, match="exists"):
