@@ -181,7 +181,10 @@ def sahi_us(detections: int) -> float | None:
                     segmentation=[outline], category_id=kind, score=score, full_shape=shape
                 )
             )
-    merge = combine.GreedyNMMPostprocess(match_threshold=0.5, match_metric="IOS")
+    merge = combine.GreedyNMMPostprocess(
+        match_threshold=0.5, match_metric="IOS", class_agnostic=False
+    )
+    merge(predictions[:50])  # imports what it needs
     return seconds_of(lambda: merge(list(predictions)), 1) / len(predictions) * 1e6
 
 

@@ -23,7 +23,7 @@ def has_scored_instances(layer: Optional[object]) -> bool:
     if not isinstance(layer, QgsVectorLayer) or layer.fields().lookupField(SCORE) < 0:
         return False
     parts = QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source())
-    return str(parts.get("layerName") or "").startswith(LAYER_NAMES["instance"])
+    return bool(parts.get("layerName") == LAYER_NAMES["instance"])
 
 
 def with_score(subset: str, score: float) -> str:
