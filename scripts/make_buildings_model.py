@@ -109,7 +109,7 @@ def main() -> None:
     """Train teacher and student, and publish."""
     arguments = parse_arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("rasterio").setLevel(logging.WARNING)
+    logging.getLogger("rasterio").setLevel(logging.ERROR)
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     scene = read_scene(arguments.data)
