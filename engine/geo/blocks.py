@@ -58,9 +58,10 @@ class BlockRows:
         alpha = self.validity.alpha_band
         self._count = len(bands)
         self._indexes = [*bands] if alpha is None else [*bands, alpha]
-        self._mixed = len({dataset.dtypes[band - 1] for band in self._indexes}) > 1
+        dtypes, block_shapes = dataset.dtypes, dataset.block_shapes
+        self._mixed = len({dtypes[band - 1] for band in self._indexes}) > 1
         self._chunk: Chunk | None = None
-        block_rows = max(dataset.block_shapes[band - 1][0] for band in bands)
+        block_rows = max(block_shapes[band - 1][0] for band in bands)
         row_bytes = window.width * (len(self._indexes) * self.dtype.itemsize + 1)
         self._step = chunk_rows(block_rows, max(1, buffer_bytes // row_bytes))
         if self._step < min(block_rows, window.height):

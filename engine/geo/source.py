@@ -139,7 +139,8 @@ def choose_dtype(dataset: DatasetReader, bands: Sequence[int]) -> str:
     Raises:
         RasterError: If a band holds complex numbers.
     """
-    names = [dataset.dtypes[band - 1] for band in bands]
+    dtypes = dataset.dtypes
+    names = [dtypes[band - 1] for band in bands]
     for band, name in zip(bands, names, strict=True):
         if "complex" in name:
             raise RasterError(

@@ -32,9 +32,11 @@ class Validity:
         alpha = [i for i, c in enumerate(dataset.colorinterp, 1) if c == ColorInterp.alpha]
         self.alpha_band = alpha[0] if alpha and alpha[0] not in bands else None
         self._dataset = dataset
-        self._nodata = [value_in(dataset.nodatavals[band - 1], dtype) for band in bands]
+        nodata = dataset.nodatavals
+        self._nodata = [value_in(nodata[band - 1], dtype) for band in bands]
         self._is_float = np.dtype(dtype).kind == "f"
-        flags = [dataset.mask_flag_enums[band - 1] for band in bands]
+        every = dataset.mask_flag_enums
+        flags = [every[band - 1] for band in bands]
         self._mask_bands = [
             band for band, found in zip(bands, flags, strict=True) if _has_mask_band(found)
         ]
