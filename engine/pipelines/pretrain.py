@@ -8,12 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
 
-from ..data.sampling import EpochBatches, epoch_order
 from ..data.unlabelled import data_bands, find_images, measure_bands, tiles_of
 from ..data.views import ViewPairs
 from ..errors import JobError
@@ -24,7 +20,7 @@ from ..predict.backend import choose_backend, set_cpu_threads
 from ..protocol import IsCancelled, Report, Result
 from ..train.backbone import Pyramid, first_backbone, pyramid_widths
 from ..train.checkpoint import LAST_NAME, TrainingState, load_network, read_state, write_weights
-from ..train.contrast_module import ContrastModule
+from ..train.contrast_module import ContrastModule, PairLoader
 from ..train.fit import Hardware, fit_stage, prepare_network
 from ..train.keeper import Keeper
 from ..train.module import TrainPlan
@@ -52,24 +48,6 @@ MOCO_RECIPE = Recipe(
     augment=AugmentRecipe(),
 )
 """As published (MoCo v2): 200 epochs of 256 images, SGD 0.03, cosine."""
-
-
-class PairLoader(LightningDataModule):
-    """Loader of view pairs from where the pre-training stands."""
-
-    def __init__(self, data: ViewPairs, recipe: Recipe, state: TrainingState, seed: int) -> None:
-        super().__init__()
-        self.data, self.recipe, self.state, self.seed = data, recipe, state, seed
-
-    def batches(self, epoch: int, start: int = 0) -> EpochBatches:
-        """Return the batches of an epoch."""
-        order = epoch_order(np.zeros(len(self.data), bool), seed=self.seed, epoch=epoch)
-        return EpochBatches(order, epoch, self.recipe.batch, start=start)
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Return the rest of the current epoch."""
-        batches = self.batches(self.state.epoch, self.state.batch)
-        return DataLoader(self.data, batch_sampler=batches)
 
 
 def run_pretrain(job: PretrainJob, report: Report, cancelled: IsCancelled) -> Result:

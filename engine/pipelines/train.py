@@ -33,7 +33,7 @@ from .chips import run_chips
 from .run_folder import disk_errors
 from .train_folder import JOB_NAME, RECIPE_NAME, open_work_folder, work_folder, write_record
 from .train_publish import check_output, publish_training
-from .train_ranks import Ranks, train_in_ranks
+from .train_ranks import Ranks, leave_processes, train_in_ranks
 from .training import Training
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ def _train(
     if not (job.finish and training.resumes):
         for stage in range(training.state.stage, max(1, len(training.recipe.stages))):
             _run_stage(training, stage, report, cancelled)
+    leave_processes()
     if training.hardware.rank:
         return Result({})
     return publish_training(training, report, cancelled)

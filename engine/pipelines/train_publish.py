@@ -82,7 +82,7 @@ def _publish(training: Training, partial: Path, report: Report, cancelled: IsCan
         "weights": job.weights_license,
         "data": job.data_license,
     }
-    command = json.dumps({"job": "train", "fields": asdict(job.identity())})
+    command = json.dumps({"job": "train", "fields": _without_folders(job)})
     record = start_record(training.start, job.seed, command, training.folder)
     card = make_card(
         training.material, training.recipe, state, measured, names=names, training=record
@@ -117,6 +117,15 @@ def _publish(training: Training, partial: Path, report: Report, cancelled: IsCan
             "card": card.to_dict(),
         },
     )
+
+
+def _without_folders(job: TrainJob) -> dict[str, Any]:
+    """Return the fields of a job that differ from their defaults, paths by their last part."""
+    fields = asdict(job.identity())
+    plain = asdict(TrainJob(output=""))
+    for name in ("output", "chips", "root", "init", "config"):
+        fields[name] = Path(fields[name]).name
+    return {name: value for name, value in fields.items() if value != plain[name]}
 
 
 def chosen_tensors(training: Training) -> dict[str, torch.Tensor]:

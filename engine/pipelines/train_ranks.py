@@ -130,8 +130,13 @@ def _environment(world: int) -> Iterator[dict[str, str]]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        leave_processes()
+
+
+def leave_processes() -> None:
+    """Leave the group of processes, so that each one can end by itself."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _numbers(rank: int, world: int) -> dict[str, str]:

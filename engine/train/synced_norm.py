@@ -37,10 +37,12 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         """Normalise ``[N, C, H, W]``; every process must take part in training mode."""
         if not (self.training and torch.distributed.is_initialized()):
             return super().forward(x)
-        values = x.float()
-        count = values.new_tensor([float(values.numel() // values.shape[1])])
-        sums = torch.cat((values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count))
-        sums = SumOverProcesses.apply(sums)
+        values = x if x.dtype == torch.float64 else x.float()
+        wide = torch.float64  # the difference of two large sums must stay exact
+        count = torch.full((1,), values.numel() // values.shape[1], dtype=wide, device=x.device)
+        first = values.sum((0, 2, 3), dtype=wide)
+        second = values.square().sum((0, 2, 3), dtype=wide)
+        sums = SumOverProcesses.apply(torch.cat((first, second, count)))
         total = sums[-1]
         mean, square = (sums[:-1] / total).chunk(2)
         variance = (square - mean.square()).clamp_min(0)
@@ -49,6 +51,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         shift = -mean * scale
         if self.affine:
             scale, shift = scale * self.weight, shift * self.weight + self.bias
+        scale, shift = scale.to(values.dtype), shift.to(values.dtype)
         result: Tensor = values * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
         return result.to(x.dtype)
 

@@ -13,7 +13,7 @@ from engine.protocol import Result
 from .chips_for_tests import write_chips
 from .jobs_for_tests import fields, train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STILL = (
     "augment.hflip=0",
     "augment.vflip=0",

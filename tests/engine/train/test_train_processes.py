@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from .chips_for_tests import write_chips
 from .jobs_for_tests import curve, fields, train
 
 ROOT = Path(__file__).resolve().parents[3]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 OUT_OF_DISK = """
 import json, resource, sys
 from engine.runner import run_named
@@ -105,18 +106,31 @@ def test_a_full_disk_keeps_what_was_trained(tmp_path: Path) -> None:
 
 
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
-    """Same chips in each step, statistics of normalisations over both: the same training."""
+    """Same chips in each step, statistics of normalisations over both: the same training.
+
+    One process against two: the first loss within 1e-5, all losses and weights within 1e-3.
+    """
     write_chips(tmp_path / "chips", {"train": 8, "val": 3})
-    common = {"epochs": 2, "options": (*fields(tmp_path)["options"], "options.dice_weight=0.0")}
+    # No ground outside the chips: each process's mean is over the same number of pixels.
+    plain = (
+        "options.dice_weight=0.0",
+        "optimizer.name=sgd",
+        "optimizer.lr=0.005",
+        "augment.scale_min=1.0",
+    )
+    common = {"epochs": 2, "options": (*fields(tmp_path)["options"], *plain)}
     one = train(fields(tmp_path, output=str(tmp_path / "one"), batch=4, **common))
     two = train(fields(tmp_path, output=str(tmp_path / "two"), batch=2, devices=2, **common))
     assert isinstance(one, Result), one
     assert isinstance(two, Result), two
     rows = [curve(tmp_path / name / "curves.csv") for name in ("one", "two")]
     assert [r["step"] for r in rows[0]] == [r["step"] for r in rows[1]]
-    for first, second in zip(*rows, strict=True):
-        assert float(first["loss"]) == pytest.approx(float(second["loss"]), rel=2e-3)
+    losses = [[float(r["loss"]) for r in part] for part in rows]
+    apart = max(abs(a - b) / a for a, b in zip(*losses, strict=True))
     weights = [load_file(tmp_path / f"{n}.training" / BEST_NAME) for n in ("one", "two")]
     largest = max(float((weights[0][n] - weights[1][n]).abs().max()) for n in weights[0])
-    assert largest < 5e-3
+    logging.info("losses differ by %.2e, weights by %.2e", apart, largest)
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-5)
+    assert apart < 1e-3
+    assert largest < 1e-3
     assert "RANK" not in os.environ
