@@ -17,6 +17,7 @@ from rs_segment_plugin.gui.environment_page import EnvironmentPage
 from rs_segment_plugin.gui.notices import DetailsDialog, Notices
 from rs_segment_plugin.gui.preflight import OK, PROBLEM, Note
 from rs_segment_plugin.gui.run_panel import RunPanel
+from rs_segment_plugin.gui.train_panel import TrainPanel
 from rs_segment_plugin.worker import environment as environment_module
 from rs_segment_plugin.worker.client import EngineClient
 from rs_segment_plugin.worker.environment import EngineEnvironment
@@ -87,6 +88,43 @@ def test_cancel_is_answered_at_once_and_late_progress_does_not_hide_it():
     assert panel.status_label.text() == text and "No layer" in text
     panel.set_running(False)
     assert panel.run_button.text() == "Run" and not panel.bar.isVisibleTo(panel)
+
+
+def test_a_run_after_a_cancelled_one_shows_its_progress():
+    panel = RunPanel()
+    panel.set_running(True)
+    panel.show_cancelling()
+    panel.set_running(False)
+    panel.set_running(True)
+    panel.show_stage("predict", 3, 8, "tiles")
+    assert "3 of 8" in panel.status_label.text() and panel.bar.value() == 3
+
+
+def test_a_stage_that_begins_in_the_middle_has_no_wild_speed(monkeypatch):
+    """A training that goes on from step 500 has not made 500 steps in a moment."""
+    now = [100.0]
+    monkeypatch.setattr("rs_segment_plugin.gui.run_panel.time.monotonic", lambda: now[0])
+    panel = RunPanel()
+    panel.set_running(True)
+    panel.show_stage("train", 500, 700, "steps")
+    now[0] += 2.0
+    panel.show_stage("train", 501, 700, "steps")
+    assert "0.50 steps/s" in panel.status_label.text()
+
+
+def test_the_bar_of_a_training_stays_with_the_steps_while_it_measures():
+    panel = TrainPanel()
+    panel.set_running(True)
+    panel.show_state("training", can_keep=True)
+    panel.show_stage("train", 3, 12, "steps")
+    panel.show_stage("validate", 5, 5, "batches")
+    assert (panel.bar.value(), panel.bar.maximum()) == (3, 12)
+    assert "3 of 12" in panel.status_label.text() and "measuring" in panel.status_label.text()
+    panel.show_state("paused", can_keep=True)
+    panel.show_stage("train", 4, 12, "steps")
+    assert "Paused" in panel.status_label.text() and panel.pause_button.text() == "Resume"
+    panel.show_state("idle", can_keep=False)
+    assert not panel.pause_button.isVisibleTo(panel)
 
 
 def test_failure_stays_in_the_message_bar_with_details():
