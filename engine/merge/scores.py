@@ -17,6 +17,9 @@ from ..geo.windows import Window
 from .blend import Scratch, add_scores, add_softmax, choose_labels
 
 
+Competitors = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
 def blend_weights(length_px: int, overlap_px: int) -> NDArray[np.float32]:
     """Return the blending weights of one tile side.
 
@@ -47,7 +50,7 @@ class LabelRule:
     background: tuple[int, ...] = ()
     threshold: float = 0.0
 
-    def competitors(self, classes: int) -> tuple[tuple[NDArray[np.int64], ...], np.float32]:
+    def competitors(self, classes: int) -> tuple[Competitors, np.float32]:
         """Return ids that need a score, ids that take what is left, and the score needed."""
         front = [k for k in range(classes) if k not in self.background]
         if self.threshold <= 0 or not front:
