@@ -87,7 +87,7 @@ _NARROW = {
 }
 SCALES = {
     "small": Scale(
-        "small", 4, 128, 4, {"farseg": 200, "c2fnet": 200, "hi_resnet": 150}, _NARROW
+        "small", 4, 128, 4, {"farseg": 200, "c2fnet": 600, "hi_resnet": 150}, _NARROW
     ),
     "medium": Scale(
         "medium", 2, 128, 8, {"farseg": 600, "c2fnet": 600, "hi_resnet": 600}, _NARROW
