@@ -69,6 +69,29 @@ def on_foreign_ground(grids: Sequence[Grid], chips: Sequence[PlacedChip]) -> set
     return dropped
 
 
+def same_ground(grids: Sequence[Grid], blocks: Sequence[tuple[int, Window]]) -> NDArray[np.int64]:
+    """Return a number for each block, equal for blocks of different rasters on the same ground.
+
+    Two blocks lie on the same ground if one has more than half of the other's.
+
+    Args:
+        grids: Grid of each raster.
+        blocks: Number of the raster and window of each block.
+    """
+    numbers = np.arange(len(blocks))
+    if len(grids) < 2 or not len(blocks):
+        return numbers
+    footprints = footprints_m(grids, [PlacedChip(s, window, "") for s, window in blocks])
+    areas = shapely.area(footprints)
+    first, second = shapely.STRtree(footprints).query(footprints, predicate="intersects")
+    for i, j in zip(first.tolist(), second.tolist(), strict=True):
+        if blocks[i][0] < blocks[j][0] and numbers[i] != numbers[j]:
+            common = float(shapely.area(shapely.intersection(footprints[i], footprints[j])))
+            if common > 0.5 * min(areas[i], areas[j]):
+                numbers[numbers == numbers[j]] = numbers[i]
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+
+
 def _pairs_of_parts(
     chips: Sequence[PlacedChip],
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

@@ -23,7 +23,7 @@ from .ground_blocks import (
     keep_distance,
     whole_tiles,
 )
-from .leak import PlacedChip, on_foreign_ground
+from .leak import PlacedChip, on_foreign_ground, same_ground
 from .scenes import Scene
 from .stratify import share_out
 
@@ -78,7 +78,10 @@ def plan_scenes(scenes: Sequence[Scene], job: ChipsJob, valid_share: ValidShare)
             "draw the labelled area over the labels, or leave it out",
         )
     shares = [valid_share(block.scene, block.window) for block in blocks]
-    parts = share_out(amounts, job.split, seed=job.seed, sizes=sizes * np.array(shares))
+    ground = same_ground([s.grid for s in scenes], [(b.scene, b.window) for b in blocks])
+    sums = np.zeros((ground.max() + 1, amounts.shape[1] + 1))
+    np.add.at(sums, ground, np.column_stack([amounts, sizes * np.array(shares)]))
+    parts = share_out(sums[:, :-1], job.split, seed=job.seed, sizes=sums[:, -1])[ground]
     chips = []
     for index, scene in enumerate(scenes):
         own = [i for i, block in enumerate(blocks) if block.scene == index]

@@ -1,8 +1,9 @@
 """Sharing out of blocks, rasters or images among training, validation and test.
 
 Iterative stratification (Sechidis, Tsoumakas, Vlahavas: On the stratification of multi-label
-data, ECML PKDD 2011) with amounts instead of counts: the rarest class is shared out first, each
-item goes to the part that lacks most of it.
+data, ECML PKDD 2011) with amounts instead of counts: the rarest class is shared out first, and
+each item goes to the part that lacks most of the class and of the ground, both relative to all.
+Then single items are moved while that brings the shares nearer to the wanted ones.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 _STREAM = 7
+MOST_MOVES = 1000
+LEAST_GAIN = 1e-9
 
 
 def share_out(
@@ -38,7 +41,8 @@ def share_out(
     wanted = np.asarray(shares, np.float64) / np.sum(shares)
     table = np.column_stack([amounts, np.ones(count) if sizes is None else sizes])
     holds = table.any(axis=1)
-    lacking = wanted[:, None] * table.sum(axis=0)[None, :]
+    totals = np.maximum(table.sum(axis=0), np.finfo(np.float64).tiny)
+    lacking = wanted[:, None] * totals[None, :]
     order = np.random.default_rng((seed, _STREAM)).permutation(count)
     parts = np.full(count, -1, np.int64)
     has = np.zeros((len(wanted), table.shape[1]), dtype=bool)
@@ -52,12 +56,41 @@ def share_out(
                 without = choice[~has[choice, group]]
                 if len(without) > 0 and len(without) >= items:
                     choice = without
-            keys = (lacking[choice, -1], lacking[choice, column])
-            part = int(choice[np.lexsort(keys)[-1]])
+            need = (lacking[choice][:, [column, -1]] / totals[[column, -1]]).sum(axis=1)
+            part = int(choice[np.argmax(need)])
             parts[item] = part
             lacking[part] -= table[item]
             has[part] |= table[item] > 0
     parts[parts < 0] = int(np.argmax(wanted))
+    return _refined(table, wanted, parts)
+
+
+def _refined(table: Float64, wanted: Float64, parts: Int64) -> Int64:
+    """Move single items while that brings the shares of classes and of ground nearer.
+
+    The measure is the sum of the squared differences between the share of each class in each
+    part and the wanted one; the ground weighs as much as all classes together. No part loses a
+    class.
+    """
+    shares = table / np.maximum(table.sum(axis=0), np.finfo(np.float64).tiny)
+    shares[:, -1] *= np.sqrt(max(1, table.shape[1] - 1))
+    squares, holds = (shares**2).sum(axis=1), table > 0
+    parts, rows = parts.copy(), np.arange(len(parts))
+    targets = wanted[:, None] * shares.sum(axis=0)
+    for _ in range(min(4 * len(parts), MOST_MOVES)):
+        excess = -targets
+        np.add.at(excess, parts, shares)
+        counts = np.zeros(excess.shape, np.int64)
+        np.add.at(counts, parts, holds)
+        pull = shares @ excess.T
+        change = squares[:, None] + pull - pull[rows, parts][:, None]
+        change[:, wanted <= 0] = np.inf
+        change[(holds & (counts[parts] == 1)).any(axis=1)] = np.inf
+        change[rows, parts] = np.inf
+        item, part = np.unravel_index(int(np.argmin(change)), change.shape)
+        if not change[item, part] < -LEAST_GAIN:
+            break
+        parts[item] = part
     return parts
 
 
