@@ -92,10 +92,7 @@ class RsSegmentDock(QgsDockWidget):
         self._iface.setActiveLayer(labels)
         self.train.correct(labels, area, str(entry.folder.absolute()) if entry else "")
         self.tabs.setCurrentWidget(self.train)
-        self._notices.success(
-            tr("Correct the labels"),
-            tr("Edit the polygons, then press Train."),
-        )
+        self._notices.success(tr("Labels"), tr("Correct them, then press Train."))
 
     def _model_ready(self, model_id: str) -> None:
         self.segment.page.model.reload(prefer=model_id)

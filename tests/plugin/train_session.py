@@ -89,7 +89,7 @@ class Watch:
     def _note_stage(self, stage: str, *_ignored: object) -> None:
         self.stages.add(stage)
         text = self.tab.panel.status_label.text()
-        if " left" in text:
+        if stage == "train" and " left" in text:
             self.statuses = [*self.statuses[-2:], text]
 
     def of(self, series: str) -> list[int]:
@@ -187,6 +187,8 @@ def correct(dock: Any) -> dict[str, Any]:
     page.area.set_mode("view")
     by_hand = QgsProject.instance().mapLayersByName("houses of Banepa")[0]
     QgsProject.instance().layerTreeRoot().findLayer(by_hand.id()).setItemVisibilityChecked(False)
+    page.options.min_area.setValue(6.0)
+    page.options.simplify.setValue(0.3)
     page.output.setFilePath(str(WORK / "found.gpkg"))
     outcomes: list[Any] = []
     dock.segment.run_finished.connect(outcomes.append)
