@@ -48,9 +48,10 @@ def polygon_combo(name: str, empty: str, tip: str, parent: QWidget) -> QgsMapLay
     return combo
 
 
-def _row(caption: str, field: QWidget, parent: QWidget) -> QWidget:
-    row = QWidget(parent)
+def _row(caption: str, field: QWidget, caption_px: int) -> QWidget:
+    row = QWidget(field.parentWidget())
     label = QLabel(caption, row)
+    label.setMinimumWidth(caption_px)
     label.setBuddy(field)
     label.setToolTip(field.toolTip())
     layout = QHBoxLayout(row)
@@ -87,10 +88,11 @@ class LabelInput(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
-        self._named = (
-            _row(tr("Class field"), self.field, self),
-            _row(tr("Class name"), self.class_name, self),
-        )
+        captions = (tr("Class field"), tr("Class name"))
+        metrics = self.fontMetrics()
+        width_px = max(metrics.horizontalAdvance(caption) for caption in captions)
+        fields = (self.field, self.class_name)
+        self._named = [_row(word, field, width_px) for word, field in zip(captions, fields)]
         for widget in (self.combo, self.selected_only, *self._named, self.classes):
             layout.addWidget(widget)
         self.setFocusProxy(self.combo)
