@@ -176,6 +176,17 @@ def test_what_instances_do_not_have_is_a_clear_error(
     assert caught.value.hint
 
 
+def test_command_line_prints_the_counts(model: Path, tmp_path: Path) -> None:
+    scene = object_scene(100, 100, 21, largest_px=60)
+    raster, output = write_scene(tmp_path / "a.tif", scene), tmp_path / "found.gpkg"
+    line = [*COMMAND, "segment", str(raster), "--model", str(model), "--output", str(output)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "kind 0: 7 features" in done.stdout
+    assert "4 tiles in" in done.stdout
+    check_scene(output, scene)
+
+
 def test_replay_gives_the_same_features(model: Path, tmp_path: Path) -> None:
     raster = write_scene(tmp_path / "a.tif", object_scene(100, 100, 20, largest_px=60))
     first, _ = run(model, raster)
