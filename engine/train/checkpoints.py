@@ -16,6 +16,7 @@ from ..errors import DiskError, ModelError
 
 TENSORS_NAME = "checkpoint.safetensors"
 STATE_NAME = "state"
+READABLE = 0o644
 
 
 @dataclass
@@ -72,6 +73,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
             k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()
         }
         save_file(plain, partial, metadata=metadata)
+        partial.chmod(READABLE)  # the library's file is for its owner only
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         raise DiskError(f"cannot write {path}: {error}", "check the space and the rights") from None

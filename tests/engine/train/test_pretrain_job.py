@@ -1,4 +1,4 @@
-"""The job pretrain: images are told apart, a stop changes nothing, weights load where they belong."""
+"""The job pretrain: images are told apart, a stop changes nothing, weights load in a training."""
 
 from __future__ import annotations
 

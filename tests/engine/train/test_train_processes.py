@@ -108,7 +108,8 @@ def test_a_full_disk_keeps_what_was_trained(tmp_path: Path) -> None:
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
     """Same chips in each step, statistics of normalisations over both: the same training.
 
-    One process against two: the first loss within 1e-5, all losses and weights within 1e-3.
+    The first loss agrees to 1e-5. Then float32 and the small maps of the test let rounding
+    grow; in double precision the gradients agree to 1e-9, see the test below.
     """
     write_chips(tmp_path / "chips", {"train": 8, "val": 3})
     # No ground outside the chips: each process's mean is over the same number of pixels.
@@ -128,9 +129,46 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
     losses = [[float(r["loss"]) for r in part] for part in rows]
     apart = max(abs(a - b) / a for a, b in zip(*losses, strict=True))
     weights = [load_file(tmp_path / f"{n}.training" / BEST_NAME) for n in ("one", "two")]
-    largest = max(float((weights[0][n] - weights[1][n]).abs().max()) for n in weights[0])
+    largest = max(
+        float((weights[0][n] - weights[1][n]).abs().max() / (weights[0][n].abs().max() + 1e-3))
+        for n in weights[0]
+    )
     logging.info("losses differ by %.2e, weights by %.2e", apart, largest)
     assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-5)
-    assert apart < 1e-3
-    assert largest < 1e-3
+    assert apart < 5e-3
+    assert largest < 2e-2
     assert "RANK" not in os.environ
+
+
+TWO_IN_DOUBLE = """
+import copy, sys, torch
+from torch import nn
+from engine.train.synced_norm import sync_batch_norm
+rank, store = int(sys.argv[1]), sys.argv[2]
+torch.manual_seed(0)
+layers = [nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU6(), nn.Conv2d(6, 4, 3), nn.BatchNorm2d(4)]
+whole = nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(4, 2, 1)).double()
+part = copy.deepcopy(whole)
+images, target = torch.randn(4, 3, 12, 15).double(), torch.randint(0, 2, (4, 8, 11))
+nn.functional.cross_entropy(whole(images), target).backward()
+torch.distributed.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=2)
+both = nn.parallel.DistributedDataParallel(sync_batch_norm(part))
+own = slice(2 * rank, 2 * rank + 2)
+nn.functional.cross_entropy(both(images[own]), target[own]).backward()
+pairs = zip(whole.parameters(), part.parameters(), strict=True)
+print(max(float((a.grad - b.grad).abs().max()) for a, b in pairs))
+buffers = zip(whole.buffers(), part.buffers(), strict=True)
+print(max(float((a - b).abs().max()) for a, b in buffers))
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    running = [process(["-c", TWO_IN_DOUBLE, str(rank), store]) for rank in range(2)]
+    for one in running:
+        out, errors = one.communicate(timeout=600)
+        gradients, statistics = (float(line) for line in out.split())
+        assert gradients < 1e-9, errors
+        assert statistics < 1e-9
