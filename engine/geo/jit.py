@@ -1,4 +1,4 @@
-"""Compilation of kernels (polygoniser, merging, boundaries), and the place where machine code is kept.
+"""Compilation of kernels, and the place where the machine code is kept.
 
 Numba compiles a kernel at its first call (seconds) and keeps the machine code in a cache
 folder. Beside the source, where Numba would put it, is often read-only (an installed plugin),

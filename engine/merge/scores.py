@@ -16,7 +16,6 @@ from ..geo.jit import as_index
 from ..geo.windows import Window
 from .blend import Scratch, add_scores, add_softmax, choose_labels
 
-
 Competitors = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
