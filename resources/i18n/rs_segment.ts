@@ -390,7 +390,7 @@ Give the area in which the truth is complete; outside of it nothing is compared.
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Correct the labels</source>
+      <source>Correct them, then press Train.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -467,10 +467,6 @@ Colours of the classes are taken from the style of the label layer. Edits that a
     </message>
     <message>
       <source>Each tile is also predicted mirrored; a bit more accurate</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
-      <source>Edit the polygons, then press Train.</source>
       <translation type="unfinished" />
     </message>
     <message>
