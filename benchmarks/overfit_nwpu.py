@@ -56,7 +56,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "scale_ranges_px": [[1, 32], [16, 64], [32, 128], [64, 256], [128, 2048]],
         "tower_width": 128,
     },
-    "rcnn": {"rois_per_image": 48, "proposals": [256, 256]},
+    "rcnn": {"rois_per_image": 48, "proposals": [1000, 1000]},
 }
 
 

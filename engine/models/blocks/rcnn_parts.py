@@ -41,7 +41,9 @@ class RcnnOptions:
     Attributes:
         resize_px: Length of the short side and most of the long side to which images are
             resized, as in the paper (600, 1000); empty: pixels stay as they are.
-        proposals: Proposals per image, in training and in inference.
+        proposals: Proposals per image after suppression, and per level before it, in training and
+            in inference. Every object has dozens of anchors: with fewer than about a hundred per
+            object, those of one object can crowd out another.
         rois_per_image: Regions per image that the heads learn from.
         positive_ratio: Most share of them that are objects.
         score_threshold: Least score of an instance, in [0, 1).

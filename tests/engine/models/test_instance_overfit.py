@@ -30,7 +30,7 @@ RCNN = {
     "width": 64,
     "hidden": 128,
     "rois_per_image": 32,
-    "proposals": [64, 32],
+    "proposals": [256, 256],  # fewer, and one object's neighbours crowd out another
 }
 
 
