@@ -213,9 +213,7 @@ def _chips(
             raise JobCancelled
         time.sleep(1.0)
     if not (chips / CHIPS_FILE).is_file():
-        cut = ChipsJob(
-            output=str(chips), dataset=job.dataset, root=job.root, seed=job.seed, resume=job.resume
-        )
+        cut = ChipsJob(output=str(chips), dataset=job.dataset, root=job.root, resume=job.resume)
         run_chips(cut, report, cancelled)
     return chips
 
