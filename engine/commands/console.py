@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TextIO
 
 from ..errors import INTERNAL_CODE
 from ..process import claim_stdout
-from ..protocol import Cancelled, Event, Failure, Log, Progress, Result, encode_event
+from ..protocol import Cancelled, Event, Failure, Log, Metrics, Progress, Result, encode_event
 from ..runner import BUG_HINT, FinalEvent, run_named
 from .progress import progress_view
 
@@ -21,6 +22,8 @@ DONE = 0
 USER_CAN_MEND = 2
 OUR_BUG = 3
 INTERRUPTED = 130
+LOSS_INTERVAL_S = 30.0
+SHOWN_METRICS = ("loss", "iou_mean", "miou", "mask_AP", "mask_AP50")
 
 ShowResult = Callable[[Result], str]
 
@@ -40,6 +43,8 @@ class Console:
         self._as_json = as_json
         self._view = progress_view()
         self._warned: set[str] = set()
+        self._train_loss: float | None = None
+        self._next_loss_s = 0.0
         self._cancelled = threading.Event()
 
     def run(
@@ -74,6 +79,21 @@ class Console:
                 self._view.line(f"Warning: {event.message}")
         elif isinstance(event, Log):
             self._view.line(event.message)
+        elif isinstance(event, Metrics):
+            self._show_metrics(event)
+
+    def _show_metrics(self, event: Metrics) -> None:
+        """Show a validation with the training loss before it; the loss alone from time to time."""
+        if event.series == "train":
+            self._train_loss = event.values.get("loss", self._train_loss)
+            now_s = time.monotonic()
+            if now_s >= self._next_loss_s and self._train_loss is not None:
+                self._next_loss_s = now_s + LOSS_INTERVAL_S
+                self._view.line(f"step {event.step}: loss {self._train_loss:.4g}")
+            return
+        shown = [f"{n} {event.values[n]:.4f}" for n in SHOWN_METRICS if n in event.values]
+        loss = f", training loss {self._train_loss:.4g}" if self._train_loss is not None else ""
+        self._view.line(f"epoch {event.epoch:g}, step {event.step}: {', '.join(shown)}{loss}")
 
     def show(self, final: FinalEvent, text: ShowResult) -> None:
         """Write a final event: JSON or text of a result to stdout, trouble to stderr."""
