@@ -218,3 +218,21 @@ def test_a_model_of_another_network_is_refused(
     final = train({**record, "network": "fpn"})
     assert isinstance(final, Failure)
     assert "is a unet, it cannot start a fpn" in final.message
+
+
+def test_time_is_up_and_progress_ends(
+    trained: tuple[Path, Result, list[Event]], tmp_path: Path
+) -> None:
+    """Both validate and publish what is there."""
+    folder, _, _ = trained
+    record = fields(tmp_path, chips=str(folder / "chips"), epochs=50)
+    short = train({**record, "max_minutes": 0.0005})
+    assert isinstance(short, Result), short
+    assert short.details["ended"] == "time is up"
+    assert short.counts["steps"] < 150
+    assert short.details["best"]["value"] is not None
+    options = (*record["options"], "patience=2", "min_delta=1", "validate_epochs=1")
+    stuck = train({**record, "output": str(tmp_path / "stuck"), "options": options})
+    assert isinstance(stuck, Result), stuck
+    assert stuck.details["ended"] == "no progress"
+    assert stuck.counts == {"steps": 9, "epochs": 3}
