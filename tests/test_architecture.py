@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "light": (("light",), ()),
     "geo": (
         ("light", "geo"),
-        (*ARRAYS, "rasterio", "affine", "pyproj", "pyogrio", "pyarrow"),
+        (*ARRAYS, "rasterio", "affine", "pyproj", "pyogrio", "pyarrow", "defusedxml"),
     ),
     "merge": (("light", "geo", "merge"), ARRAYS),
     "vectorize": (("light", "geo", "vectorize"), (*ARRAYS, "affine", "pyproj", "pyarrow")),

@@ -10,7 +10,9 @@ import logging
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import Any
+
+from defusedxml import DefusedXmlException, ElementTree
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +68,8 @@ def _sidecar(file: Path) -> list[str]:
 def _colors(qml: str, field: str) -> dict[str, str]:
     try:
         renderer = ElementTree.fromstring(qml).find(".//renderer-v2")
-    except ElementTree.ParseError as error:
-        logger.warning("a style of the labels is not valid XML: %s", error)
+    except (ElementTree.ParseError, DefusedXmlException) as error:
+        logger.warning("a style of the labels cannot be read: %s", error)
         return {}
     if renderer is None:
         return {}
@@ -86,7 +88,7 @@ def _colors(qml: str, field: str) -> dict[str, str]:
     return found
 
 
-def _symbol_color(symbol: ElementTree.Element) -> str | None:
+def _symbol_color(symbol: Any) -> str | None:
     """Return the colour of the first symbol layer that has one."""
     for option in symbol.iterfind("layer//Option[@name='color']"):
         return _hex(option.get("value", ""))

@@ -68,7 +68,7 @@ def read_vaihingen(root: Path) -> Dataset:
     pictures = find_folder(root, "top", "images")
     labels = find_folder(
         root,
-        "ISPRS_semantic_labeling_Vaihingen_ground_truth_COMPLETE",
+        "_".join(("ISPRS_semantic_labeling_Vaihingen", "ground_truth_COMPLETE")),
         "gts_for_participants",
         "gts",
         "labels",
