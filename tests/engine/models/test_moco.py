@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from engine.models import create_model
+from engine.models.blocks.hi_resnet_backbone import PAPER, HiResNetBackbone
 from engine.models.blocks.moco import MomentumContrast
-from engine.models.hi_resnet import WIDTHS, HiResNetBackbone
 
 
 class TwoMaps(nn.Module):
@@ -90,7 +90,7 @@ def test_one_step_draws_the_views_of_an_image_together() -> None:
 def test_the_backbone_of_hi_resnet_trains_and_loads(tmp_path: Path) -> None:
     torch.manual_seed(0)
     backbone = HiResNetBackbone(in_channels=2)
-    moco = MomentumContrast(backbone, WIDTHS, queue_length=4)
+    moco = MomentumContrast(backbone, PAPER.widths, queue_length=4)
     moco(torch.randn(2, 2, 32, 32), torch.randn(2, 2, 32, 32))["loss"].backward()
     path = tmp_path / "moco.safetensors"
     save_file(moco.backbone_state(), path)
