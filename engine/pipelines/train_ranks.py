@@ -1,20 +1,21 @@
 """Processes of one training: started here on one machine, or by torchrun on several.
 
-Process 0 is the one that the user talks to. The others are workers of their own that get the
-same job on their stdin and end with it; the environment tells each one its number.
+Process 0 is the one that the user talks to. The others are new Python processes that train the
+same job and end with it; the environment tells each one its number.
 """
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import torch
@@ -22,13 +23,13 @@ import torch
 from ..errors import DeviceError, JobError
 from ..jobs import TrainJob
 from ..predict.backend import set_cpu_threads
-from ..protocol import Result, encode_run
+from ..protocol import Result
 from ..train.fit import Hardware
 
 logger = logging.getLogger(__name__)
 
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-END_GRACE_S = 20.0
+END_GRACE_S, FAILED_GRACE_S = 20.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,15 @@ def train_in_ranks(job: TrainJob, ranks: Ranks, train: Callable[[], Result]) -> 
     Raises:
         DeviceError: If another process ended before the training did.
     """
-    with _environment(ranks.world) as address:
-        others = [_start(job, rank, ranks.world, address) for rank in range(1, ranks.world)]
+    with _environment(ranks.world):
+        others = [_start(job, rank, ranks.world) for rank in range(1, ranks.world)]
+        grace_s = FAILED_GRACE_S
         try:
-            return train()
+            result = train()
+            grace_s = END_GRACE_S
+            return result
         except RuntimeError as error:
-            codes = [process.poll() for process in others]
+            codes = [process.exitcode for process in others]
             if all(code is None for code in codes):
                 raise
             raise DeviceError(
@@ -112,18 +116,18 @@ def train_in_ranks(job: TrainJob, ranks: Ranks, train: Callable[[], Result]) -> 
                 "look at its messages above; ask for fewer devices if memory was short",
             ) from error
         finally:
-            _end(others)
+            _end(others, grace_s)
 
 
 @contextmanager
-def _environment(world: int) -> Iterator[dict[str, str]]:
+def _environment(world: int) -> Iterator[None]:
     """Set the variables of process 0 and take them away again."""
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     own = {**address, **_numbers(0, world)}
     earlier = {name: os.environ.get(name) for name in VARIABLES}
     os.environ.update(own)
     try:
-        yield address
+        yield
     finally:
         for name, value in earlier.items():
             if value is None:
@@ -148,37 +152,42 @@ def _numbers(rank: int, world: int) -> dict[str, str]:
     }
 
 
-def _start(
-    job: TrainJob, rank: int, world: int, address: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, **address, **_numbers(rank, world)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", __package__.split(".")[0], "worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        cwd=root,
-        env=environment,
-    )
-    if process.stdin is not None:
-        process.stdin.write(encode_run("train", asdict(job), f"rank {rank}").encode() + b"\n")
-        process.stdin.flush()
+def _start(job: TrainJob, rank: int, world: int) -> SpawnProcess:
+    """Start a process of its own; it inherits the environment with its number in it."""
+    process = multiprocessing.get_context("spawn").Process(target=_train_as_rank, args=(job,))
+    os.environ.update(_numbers(rank, world))
+    try:
+        process.start()
+    finally:
+        os.environ.update(_numbers(0, world))
     return process
 
 
-def _end(others: list[subprocess.Popen[bytes]]) -> None:
-    """Close the workers' stdin, wait a little, then end those that hang."""
+def _train_as_rank(job: TrainJob) -> None:
+    """Train in a process that was started for it; it ends with the process that started it."""
+    from .train import run_train
+
+    os.dup2(2, 1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    run_train(job, lambda event: None, lambda: False)
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _end(others: list[SpawnProcess], grace_s: float) -> None:
+    """Wait a little for the other processes, then end those that hang."""
+    deadline = time.monotonic() + grace_s
     for process in others:
-        if process.stdin is not None:
-            process.stdin.close()
-    deadline = time.monotonic() + END_GRACE_S
-    for process in others:
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            logger.warning("process %d of the training did not end, it is ended now", process.pid)
+        process.join(max(0.1, deadline - time.monotonic()))
+        if process.is_alive():
+            logger.warning("process %s of the training did not end, it is ended now", process.pid)
             process.kill()
-            process.wait()
+            process.join()
 
 
 def _free_port() -> int:
