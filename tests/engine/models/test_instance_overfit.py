@@ -63,7 +63,7 @@ def learn(network: nn.Module, image: Tensor, target: dict[str, Tensor], steps: i
     [
         ("solov2", SOLO, 50),
         ("facenet", SOLO, 50),
-        ("mask_rcnn", RCNN, 100),
+        ("mask_rcnn", RCNN, 140),
         ("solo", {**SOLO, "tower_width": 64, "tower_depth": 3}, 60),
         ("mask_scoring_rcnn", RCNN, 100),
         ("point_rend", RCNN, 100),
