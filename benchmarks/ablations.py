@@ -353,7 +353,7 @@ def main() -> int:
     data = read_data(options.data, scale.reduce)
     bench = Bench(scale, data, options.device, options.work, options.table, rows)
     seeds = [int(seed) for seed in options.seeds.split(",") if seed]
-    for job in jobs(bench, options.only.split(","), seeds):
+    for job in jobs(bench, [paper for paper in options.only.split(",") if paper], seeds):
         job()
     base = majority(data)
     lines = page_lines(bench, base)
@@ -361,7 +361,7 @@ def main() -> int:
     if options.page:
         write_page(options.page, lines)
     if options.pictures:
-        write_pictures(bench, options.pictures, seeds[0])
+        write_pictures(bench, options.pictures, seeds[0] if seeds else 0)
     losers = _losers(bench, base)
     for name in losers:
         print(f"no clear gain over the commonest class: {name}", file=sys.stderr)
