@@ -40,9 +40,23 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from _instance_picture import draw_outlines
+
 from engine.models import create_model
 
-CLASSES = 10
+CLASS_NAMES = (
+    "airplane",
+    "ship",
+    "storage_tank",
+    "baseball_diamond",
+    "tennis_court",
+    "basketball_court",
+    "ground_track_field",
+    "harbor",
+    "bridge",
+    "vehicle",
+)
+CLASSES = len(CLASS_NAMES)
 SIDE_PX = 256
 LEAST_AREA_PX = 16 * 16
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -115,20 +129,29 @@ def boxes_of(masks: Tensor) -> Tensor:
     return torch.tensor(boxes, dtype=torch.float32)
 
 
-def mask_ap(network: nn.Module, samples: list[Sample], *, bf16: bool) -> dict[str, float]:
-    """Return COCO's mask AP, AP50 and AP75 on the samples."""
+def predict(network: nn.Module, samples: list[Sample], *, bf16: bool) -> list[dict[str, Tensor]]:
+    """Return the instances of each sample: labels, scores and bool masks ``[N, H, W]``."""
     network.eval()
-    truth: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
-    for number, sample in enumerate(samples, 1):
+    results = []
+    for sample in samples:
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             (result,) = network([sample.image])
+        results.append({**result, "masks": result["masks"][:, 0] > 0.5})
+    return results
+
+
+def mask_ap(samples: list[Sample], results: list[dict[str, Tensor]]) -> dict[str, float]:
+    """Return COCO's mask AP, AP50 and AP75 on the samples."""
+    truth: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for number, (sample, result) in enumerate(zip(samples, results, strict=True), 1):
         for mask, label in zip(sample.target["masks"], sample.target["labels"], strict=True):
             truth.append(
                 {**_annotation(number, int(label), mask), "id": len(truth) + 1, "iscrowd": 0}
             )
-        masks = result["masks"][:, 0] > 0.5
-        for mask, label, score in zip(masks, result["labels"], result["scores"], strict=True):
+        for mask, label, score in zip(
+            result["masks"], result["labels"], result["scores"], strict=True
+        ):
             found.append({**_annotation(number, int(label), mask), "score": float(score)})
     if not found:
         return {"AP": 0.0, "AP50": 0.0, "AP75": 0.0}
@@ -192,9 +215,17 @@ class Run:
                 print(f"step {self.step} {self.seconds:.0f} s {terms}", flush=True)
             if self.step % self.arguments.every == 0 or self.step == self.arguments.steps:
                 self.save()
-                metrics = mask_ap(self.network, samples, bf16=self.arguments.bf16)
+                metrics = self.measure(samples)
                 print(f"step {self.step} {self.seconds:.0f} s {metrics}", flush=True)
-        return metrics or mask_ap(self.network, samples, bf16=self.arguments.bf16)
+        return metrics or self.measure(samples)
+
+    def measure(self, samples: list[Sample]) -> dict[str, float]:
+        """Return the AP on the samples; draws the outlines if asked for."""
+        results = predict(self.network, samples, bf16=self.arguments.bf16)
+        if self.arguments.picture:
+            truth = [sample.target for sample in samples]
+            draw_outlines(self.arguments.picture, truth, results, CLASS_NAMES)
+        return mask_ap(samples, results)
 
     def one_step(self, samples: list[Sample]) -> dict[str, float]:
         """Learn from one batch; batches run through all samples in an order drawn per epoch."""
@@ -272,6 +303,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--options", default="{}", help="options of the network as JSON")
     parser.add_argument("--target-ap", type=float, default=0.7)
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--picture", type=Path, help="PNG of outlines to write")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
