@@ -12,7 +12,7 @@ SEEDS ?= 0,1
 SCALE ?= small
 export RS_SEGMENT_PYTHON := $(CURDIR)/.venv/bin/python
 
-.PHONY: help setup demo demo-train test test-engine test-qgis test-slow lint format typecheck architecture bench bench-networks ablations \
+.PHONY: help setup demo doors demo-train test test-engine test-qgis test-slow lint format typecheck architecture bench bench-networks ablations \
 	install install-dev package screenshots \
 	buildings-model docs clean
 
@@ -25,6 +25,9 @@ setup:               ## install QGIS and make the engine's environment where the
 
 demo: setup          ## segment the shipped sample in headless QGIS and render the map in demo/
 	$(PYTHON) scripts/demo.py
+
+doors: setup         ## segment the sample through QGIS and from the shell, and compare every feature
+	$(PYTHON) scripts/compare_doors.py
 
 demo-train: setup    ## train on the shipped sample (or DATA=folder) and measure the model in demo/train/
 	$(PYTHON) scripts/demo_train.py $(if $(DATA),--data "$(DATA)")
