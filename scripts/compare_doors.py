@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import demo
 import pyogrio
+
+import demo
 
 FOLDER = demo.ROOT / "build" / "doors"
 OPTIONS = {"MIN_AREA": ("--min-area", 6.0), "SIMPLIFY": ("--simplify", 0.3)}
