@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import JobError
 from ..geo.chip_file import encode_chip
-from ..geo.gpkg_tables import disk_error
+from ..geo.disk import disk_errors
 from ..geo.grid import Grid
 from ..zoo.card import ClassInfo
 from .chip_folder import ANNOTATIONS_FILE, CHIPS_FILE, IGNORE_INDEX, SPLITS, Chip
@@ -266,15 +265,6 @@ class ChipWriter:
 def partial_folder(output: Path) -> Path:
     """Return the folder in which chips are made before they are whole."""
     return output.with_name(f"{output.name}.partial")
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError into a DiskError that names the path and the way out."""
-    try:
-        yield
-    except OSError as error:
-        raise disk_error(path, error) from None
 
 
 def _described(cut: CutChip) -> Chip:

@@ -29,6 +29,7 @@ class EvaluateJob(Job):
         class_field: Field with the class name or id; empty means one class for all.
         aoi: Vector file of the labelled area; empty means the whole raster.
         aoi_layer: Layer of ``aoi``.
+        crs: CRS of the raster as WKT2 or ``EPSG:n``, for a file that has none.
         bands: Raster band numbers (from 1), one per model band; empty means by the card.
         figures: Folder for pictures (confusion matrix, curves); empty means none.
         batch: Images per batch, 0 means automatic.
@@ -51,6 +52,7 @@ class EvaluateJob(Job):
     class_field: str = ""
     aoi: str = ""
     aoi_layer: str = ""
+    crs: str = ""
     bands: Tuple[int, ...] = ()
     figures: str = ""
     batch: int = 0

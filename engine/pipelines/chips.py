@@ -17,10 +17,11 @@ from ..data.chip_folder import (
     Chip,
     ChipFolder,
 )
-from ..data.chip_writer import ChipWriter, disk_errors, totals
+from ..data.chip_writer import ChipWriter, totals
 from ..data.statistics import StatisticsStream
 from ..errors import JobCancelled, JobError, LabelError
 from ..geo.chip_file import decode_chip, decode_valid
+from ..geo.disk import only_writer
 from ..jobs import ChipsJob
 from ..protocol import IsCancelled, Log, Progress, Report, Result
 from .chip_sources import ChipSource, open_chip_source
@@ -55,7 +56,8 @@ def run_chips(job: ChipsJob, report: Report, cancelled: IsCancelled) -> Result:
     if finished is None:
         source = open_chip_source(job, report, cancelled)
         try:
-            finished = _Making(source, job, settings, report, cancelled).make()
+            with only_writer(output):
+                finished = _Making(source, job, settings, report, cancelled).make()
         finally:
             source.close()
         before = False
@@ -106,8 +108,6 @@ class _Making:
         self._source, self._job, self._settings = source, job, settings
         self._report, self._cancelled = report, cancelled
         self._output = Path(job.output)
-        with disk_errors(self._output):
-            self._output.parent.mkdir(parents=True, exist_ok=True)
         identity = {"engine": __version__, **settings, "sources": source.fingerprints()}
         names = tuple(source.band_names)
         self._writer = ChipWriter(self._output, identity, resume=job.resume, band_names=names)

@@ -40,7 +40,7 @@ class LayerPair:
         found: Found polygons.
         truth: True polygons, in the same CRS.
         names: Names of the classes.
-        crs_wkt: The CRS of both, that of the truth.
+        crs_wkt: The CRS of both: that of the truth, or of the found layer where the truth has none.
         area: Area of interest, None for all.
         notes: What was chosen for the user.
     """
@@ -104,11 +104,12 @@ def read_layers(job: CompareJob) -> LayerPair:
     """
     truth_info = layer_info(job.truth, job.truth_layer)
     found_info = layer_info(job.predicted, job.predicted_layer)
-    truth, found = _read_truth(job, truth_info), _read_found(job, found_info, truth_info.crs_wkt)
+    crs_wkt = truth_info.crs_wkt or found_info.crs_wkt
+    truth, found = _read_truth(job, truth_info), _read_found(job, found_info, crs_wkt)
     where = f"layer {truth_info.name!r} of {job.truth}"
     texts = None if truth[1] is None else class_texts(truth[1], where)
     names, found_kind, truth_kind = shared_classes(_found_classes(found, texts), texts)
-    area = _area(job, truth_info.crs_wkt)
+    area = _area(job, crs_wkt)
     _check_overlap(job, found.polygons, truth[0], area)
     found_objects, truth_objects = (
         Objects(
@@ -122,7 +123,7 @@ def read_layers(job: CompareJob) -> LayerPair:
             (truth[0], truth_kind, np.ones(len(truth[0]))),
         )
     )
-    notes = list(found.notes)
+    notes = [*found.notes, *_crs_notes(truth_info, found_info)]
     for side, own, other in (
         ("true", truth_objects, found_objects),
         ("predicted", found_objects, truth_objects),
@@ -130,7 +131,16 @@ def read_layers(job: CompareJob) -> LayerPair:
         only = sorted(set(own.kind.tolist()) - set(other.kind.tolist()))
         if only and len(names) > 1:
             notes.append(f"classes of {side} polygons only: {', '.join(names[i] for i in only)}")
-    return LayerPair(found_objects, truth_objects, names, truth_info.crs_wkt, area, notes)
+    return LayerPair(found_objects, truth_objects, names, crs_wkt, area, notes)
+
+
+def _crs_notes(truth: LayerInfo, found: LayerInfo) -> list[str]:
+    """Return what is assumed where a layer does not say where it lies."""
+    if truth.crs_wkt:
+        return []  # a found layer without a CRS is warned of when it is read
+    if found.crs_wkt:
+        return [f"layer {truth.name!r} has no CRS; it is taken to be in that of {found.name!r}"]
+    return ["no layer has a CRS: areas are in squared map units"]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..geo.disk import disk_errors
 from ..jobs import ChipsJob, EvaluateJob
 from ..protocol import IsCancelled, Report, Result
 from .evaluate_chips import instance_record, prepare_chips, semantic_record
 from .evaluate_model import MeasuredModel, load_model
 from .evaluate_raster import raster_record
 from .metrics_file import check_output, result_details, write_metrics
-from .run_folder import disk_errors
 
 
 def run_evaluate(job: EvaluateJob, report: Report, cancelled: IsCancelled) -> Result:

@@ -16,6 +16,7 @@ from .evaluate_labels import LabelRows, Labels, read_truth
 from .evaluate_model import MeasuredModel
 from .evaluate_objects import compare_objects
 from .evaluate_outlines import boundary_counts, semantic_figures
+from .segment_setup import placed_grid
 
 STRIP_ROWS = 512
 Record = dict[str, Any]
@@ -34,7 +35,7 @@ def raster_record(
         EngineError: As the segmentation raises them.
     """
     with RasterReader(job.raster) as reader:
-        grid = reader.source_grid
+        grid = placed_grid(reader.source_grid, job.raster, job.crs)
     labels = read_truth(job, model.card, grid)
     instance = model.card.task == "instance"
     segmented = _segment(job, model, work, report, cancelled)
@@ -56,6 +57,7 @@ def _segment(
         output=str(work / "found.gpkg"),
         class_raster="" if instance else str(work / "classes.tif"),
         score_raster="" if instance else str(work / "scores.tif"),
+        crs=job.crs,
         aoi=job.aoi,
         aoi_layer=job.aoi_layer,
         bands=job.bands,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DiskError
-from .run_folder import disk_errors
+from ..geo.disk import disk_errors
 
 BULKY = ("curves", "confusion", "without_class_px")
 """Keys that stay in the file and out of the result event."""

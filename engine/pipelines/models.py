@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DiskError, JobCancelled, ModelError
+from ..geo.disk import disk_errors
 from ..jobs import CheckModelJob, ExportModelJob, ImportModelJob
 from ..models.load import load_network
 from ..protocol import IsCancelled, Log, Progress, Report, Result
@@ -28,7 +29,6 @@ from .model_files import (
     refuse_foreign,
     unpack_model,
 )
-from .run_folder import disk_errors
 
 MIN_TRIAL_PX = 64
 STEPS = 4

@@ -13,6 +13,7 @@ import torch
 from ..data.unlabelled import data_bands, find_images, measure_bands, tiles_of
 from ..data.views import ViewPairs
 from ..errors import JobError
+from ..geo.disk import disk_errors, only_writer
 from ..jobs import PretrainJob
 from ..models.blocks.moco import MomentumContrast
 from ..models.registry import create_model
@@ -33,7 +34,6 @@ from ..train.recipe import (
     read_config,
 )
 from ..train.schedule import ScheduleRecipe
-from .run_folder import disk_errors
 from .train_folder import JOB_NAME, RECIPE_NAME, open_work_folder, work_folder, write_record
 
 CLASSES = 2
@@ -63,6 +63,20 @@ def run_pretrain(job: PretrainJob, report: Report, cancelled: IsCancelled) -> Re
         raise JobError(f"{output} exists", "choose another output, or set overwrite")
     recipe = _recipe(job)
     bands, data = _images(job)
+    with only_writer(output):
+        return _pretrain(job, output, recipe, (bands, data), report, cancelled)
+
+
+def _pretrain(
+    job: PretrainJob,
+    output: Path,
+    recipe: Recipe,
+    images: tuple[Sequence[int], ViewPairs],
+    report: Report,
+    cancelled: IsCancelled,
+) -> Result:
+    """Learn, or go on learning, in the work folder; then write the weights."""
+    bands, data = images
     folder = work_folder(output)
     resumes = open_work_folder(folder, job, resume=job.resume)
     write_record(folder / JOB_NAME, json.dumps(asdict(job.identity()), indent=2) + "\n")

@@ -7,14 +7,12 @@ damaged strip is simply computed again.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
 import struct
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DiskError, JobError
+from ..geo.disk import disk_errors, take_lock
 from ..predict.strips import PanelStrip
 
 JOB_FILE = "job.json"
@@ -29,22 +28,6 @@ JOURNAL_FILE = "journal.jsonl"
 LOCK_FILE = "lock"
 _HEADER = struct.Struct("<4sIIII")
 _MAGIC = b"RSS1"
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError into a DiskError that names the path and the way out."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOSPC or error.errno == errno.EDQUOT:
-            hint = "free some space, or choose an output on another disk, then run again"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            hint = "choose a folder that you may write to"
-        else:
-            hint = "check the folder, or choose another output"
-        reason = error.strerror or str(error)
-        raise DiskError(f"cannot write {path}: {reason}", hint) from None
 
 
 def run_folder_for(output: Path) -> Path:
@@ -70,7 +53,7 @@ class RunFolder:
         self._finished: dict[tuple[int, int], str] = {}
         with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(path / LOCK_FILE)
+        self._lock = take_lock(path / LOCK_FILE, path)
         try:
             self._open(record, resume=resume)
         except BaseException:
@@ -195,27 +178,6 @@ def _write_synced(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-
-
-def _lock(path: Path) -> int:
-    """Take the folder's lock, which the system gives back when the process ends."""
-    with disk_errors(path):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise JobError(
-            f"another run is writing {path.parent}", "wait for it, or choose another output"
-        ) from None
-    return handle
 
 
 def _encode(strip: PanelStrip) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from ..errors import EngineError
+from ..geo.disk import disk_errors
 from ..geo.vector import read_runs
 from ..jobs import SegmentJob
 from ..merge.scores import LabelRule
@@ -16,7 +17,7 @@ from ..predict.second_look import first_look, look_twice, start_row
 from ..predict.semantic import SemanticPredictor, warm_network
 from ..predict.strips import TileCounts, TileLoop
 from ..protocol import IsCancelled, Log, Progress, Report, Result
-from .run_folder import RunFolder, disk_errors, run_folder_for
+from .run_folder import RunFolder, run_folder_for
 from .segment_instances import predict_instances, write_instances
 from .segment_output import (
     ClassCounts,

@@ -144,7 +144,7 @@ def prepare(job: SegmentJob) -> SegmentSetup:
     with RasterReader(job.raster) as reader:
         bands, note = choose_bands(reader.band_names, reader.count, card.bands, job.bands)
         warnings = check_dtype(reader.dtype, card.dtypes)
-        source_grid = _with_crs(reader.source_grid, job)
+        source_grid = placed_grid(reader.source_grid, job.raster, job.crs)
         fingerprint = reader.fingerprint()
     window = _window(job, source_grid)
     shape_px, resolution_note = plan_resolution(source_grid.window(window), card.resolution_m)
@@ -190,12 +190,17 @@ def _backend(job: SegmentJob, card: ModelCard) -> Backend:
     return choose_backend(job.device, precision, job.batch)
 
 
-def _with_crs(grid: Grid, job: SegmentJob) -> Grid:
-    if job.crs:
-        return replace(grid, crs_wkt=crs_to_wkt(job.crs))
+def placed_grid(grid: Grid, raster: str, crs: str) -> Grid:
+    """Return the grid of a raster with the CRS that a job gives, or its own.
+
+    Raises:
+        RasterError: If there is neither, or the given text is no CRS.
+    """
+    if crs:
+        return replace(grid, crs_wkt=crs_to_wkt(crs))
     if not grid.crs_wkt:
         raise RasterError(
-            f"raster {job.raster} has no coordinate reference system (CRS)",
+            f"raster {raster} has no coordinate reference system (CRS)",
             "assign one to the layer in QGIS, or give it with --crs EPSG:...",
         )
     return grid

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 
 from ..data.chip_folder import CHIPS_FILE, ChipFolder
 from ..errors import JobCancelled, JobError, ModelError
+from ..geo.disk import disk_errors, only_writer
 from ..jobs import ChipsJob, TrainJob
 from ..models.load import load_weights, read_weights
 from ..models.registry import INSTANCE, SEMANTIC, find_builder, list_models
@@ -30,7 +32,6 @@ from ..train.setup import make_loaders, make_network, make_plan, read_material
 from ..train.start import Start, check_same_network, start_from_backbone, start_from_model
 from ..zoo.registry import ModelEntry, find_model
 from .chips import run_chips
-from .run_folder import disk_errors
 from .train_folder import JOB_NAME, RECIPE_NAME, open_work_folder, work_folder, write_record
 from .train_publish import check_output, publish_training
 from .train_ranks import Ranks, leave_processes, train_in_ranks
@@ -57,6 +58,14 @@ def run_train(job: TrainJob, report: Report, cancelled: IsCancelled) -> Result:
 
 
 def _train(
+    job: TrainJob, output: Path, ranks: Ranks, report: Report, cancelled: IsCancelled
+) -> Result:
+    """Train as one process; the first one holds the output against a second run."""
+    with nullcontext() if ranks.rank else only_writer(output):
+        return _train_alone(job, output, ranks, report, cancelled)
+
+
+def _train_alone(
     job: TrainJob, output: Path, ranks: Ranks, report: Report, cancelled: IsCancelled
 ) -> Result:
     training = prepare(job, output, ranks, report, cancelled)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JobError
+from ..geo.disk import disk_errors
 from ..jobs import PretrainJob, TrainJob
 from ..train.checkpoint import LAST_NAME
-from .run_folder import disk_errors
 
 JOB_NAME = "job.json"
 RECIPE_NAME = "recipe.json"

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import JobCancelled, JobError
+from ..geo.disk import disk_errors
 from ..jobs import TrainJob
 from ..models.load import read_weights
 from ..protocol import IsCancelled, Progress, Report, Result
@@ -22,7 +23,6 @@ from ..train.measure import Measured, measure_instances, measure_semantic
 from ..train.publish import publish_model, stored_tensors
 from ..train.report import report_html
 from ..zoo.card import CARD_NAME, card_problems
-from .run_folder import disk_errors
 from .train_folder import write_record
 from .training import Training
 
@@ -95,9 +95,8 @@ def _publish(training: Training, partial: Path, report: Report, cancelled: IsCan
     metrics = {split: found.metrics for split, found in measured.items()}
     write_record(partial / METRICS_NAME, json.dumps(metrics, indent=2) + "\n")
     write_curves(partial / CURVES_NAME, state.curve)
-    text = report_html(
-        card, state.curve, measured, training.material.folder, training.recipe.to_json()
-    )
+    folder = training.material.folder
+    text = report_html(card, state.curve, measured, folder, training.recipe)
     write_record(partial / REPORT_NAME, text)
     report(Progress("publish", 1, 1, "model"))
     return Result(

@@ -14,6 +14,7 @@ from ..errors import DiskError
 from ..zoo.card import CARD_NAME, WEIGHTS_NAME, ModelCard, WeightsInfo, card_problems
 from ..zoo.registry import file_sha256
 from .checkpoints import write_tensors
+from .record_rows import record_rows
 
 README_NAME = "README.md"
 logger = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ def readme_text(card: ModelCard) -> str:
             ],
         ),
         "## Training",
-        _table(("what", "value"), [(k, str(v)) for k, v in card.training.items()]),
+        _table(("what", "value"), list(record_rows(card.training))),
         "## Licences",
         _table(("of", "licence"), list(card.licenses.items())),
         f"Card: `{CARD_NAME}`; each field is explained in `docs/card.md`.",
@@ -127,7 +128,7 @@ def readme_text(card: ModelCard) -> str:
 
 
 def _arguments(card: ModelCard) -> str:
-    pairs = ", ".join(f"{k}={v}" for k, v in card.builder_args.items())
+    pairs = "; ".join(f"{name} {value}" for name, value in record_rows(card.builder_args))
     return f"({pairs})" if pairs else ""
 
 

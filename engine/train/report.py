@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-import matplotlib
-import numpy as np
-from matplotlib import image as matplotlib_image
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
-
-from ..data.chip_folder import Chip, ChipFolder
-from ..data.dataset import IGNORE_ID
+from ..data.chip_folder import SPLITS, ChipFolder
 from ..evaluate.figures import metrics_figures
-from ..zoo.card import ClassInfo, ModelCard
+from ..zoo.card import ModelCard
 from .card import headline_rows
 from .checkpoint import CurvePoint
 from .measure import ChipScore, Measured
+from .recipe import Recipe, resolve_recipe
+from .record_rows import COMMAND_KEY, plain_text, record_rows, shell_line
+from .report_pictures import FALSE, MISSED, MIXED_UP, PARTS, curves_figure, tile_picture
 
 TILES_SHOWN = 4
-TILE_PX = 192
-MOST_POINTS = 400
-_LEVELS = 255.0
-_OVERLAY = 0.55
+Cells = Sequence[tuple[Any, ...]]
 _STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;"
-    "color:#222}h1,h2{font-weight:600}table{border-collapse:collapse;margin:.6rem 0 1.4rem}"
-    "td,th{border-bottom:1px solid #ddd;padding:.25rem .8rem;text-align:left}"
-    "td.n{text-align:right;font-variant-numeric:tabular-nums}figure{display:inline-block;"
-    "margin:.4rem .6rem .4rem 0}figcaption{font-size:13px;color:#555}img{max-width:100%}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem;"
+    "color:#222}h1,h2,h3{font-weight:600;line-height:1.25}h2{margin-top:2.2rem;border-bottom:"
+    "2px solid #eee;padding-bottom:.2rem}table{border-collapse:collapse;margin:.6rem 0 1.4rem}"
+    "td,th{border-bottom:1px solid #ddd;padding:.25rem .8rem;text-align:left;vertical-align:top}"
+    "th{font-weight:600;background:#fafafa}td.n,th.n{text-align:right;"
+    "font-variant-numeric:tabular-nums}figure{display:inline-block;margin:.4rem .6rem .4rem 0;"
+    "vertical-align:top}figcaption{font-size:13px;color:#555}img{max-width:100%}"
     ".key{display:inline-block;width:.9em;height:.9em;margin:0 .3em 0 1em;vertical-align:middle}"
+    ".heads{display:flex;flex-wrap:wrap;gap:.8rem;margin:1rem 0}.heads div{border:1px solid #ddd;"
+    "border-radius:.5rem;padding:.5rem 1rem}.heads b{display:block;font-size:1.6rem}"
+    "nav a{margin-right:1rem}pre{white-space:pre-wrap;background:#f6f6f6;padding:.8rem}"
+    "td.changed{font-weight:600}"
 )
+_CLASS_COLUMNS = ("iou", "precision", "recall", "f1", "truth_px", "predicted_px")
+_OBJECT_COLUMNS = ("AP", "AP50", "AP75", "APS", "APM", "APL", "AR100")
 
 
 def report_html(
@@ -42,7 +43,7 @@ def report_html(
     curve: Sequence[CurvePoint],
     measured: Mapping[str, Measured],
     folder: ChipFolder,
-    recipe_text: str,
+    recipe: Recipe,
 ) -> str:
     """Return the report as HTML.
 
@@ -51,60 +52,50 @@ def report_html(
         curve: Points of the curves.
         measured: Figures by part of the chips; pictures are taken from the last part.
         folder: The chips.
-        recipe_text: The resolved recipe as JSON.
+        recipe: All numbers of the training.
     """
-    parts = [
-        f"<h1>{_text(card.title)}</h1><p>{_text(card.description)}</p>",
-        _summary(card),
-        "<h2>Curves</h2>",
-        _picture(curves_figure(curve), "Loss and validation over the steps"),
-    ]
+    training = dict(card.training)
+    chosen_step = int(training.get("chosen_step") or 0)
+    sections = [("Curves", _picture(curves_figure(curve, chosen_step), _curves_text(training)))]
     for split, found in measured.items():
-        parts.append(f"<h2>Measured on the {split} chips</h2>")
-        parts.append(_class_table(found.metrics))
-        for name, picture in metrics_figures(found.metrics).items():
-            parts.append(_picture(picture, name.replace("_", " ")))
+        sections.append((f"Measured on the {split} chips", _measured(found.metrics)))
     if measured:
         split, found = list(measured.items())[-1]
-        parts.append(_tiles(found.chips, folder, card, split))
-    parts.append("<h2>Training</h2>" + _table(_flat(card.training)))
-    parts.append("<h2>Licences</h2>" + _table(list(card.licenses.items())))
-    parts.append(f"<h2>Recipe</h2><pre>{_text(recipe_text)}</pre>")
+        sections += _tiles(found.chips, folder, card, split)
+    command = shell_line(str(training.pop(COMMAND_KEY, "")))
+    sections += [
+        ("Data", _data(folder)),
+        ("Training", _table(list(record_rows(training)))),
+        ("Recipe", _recipe(recipe, card.task)),
+        ("Licences", _table(list(card.licenses.items()))),
+        ("Repeat it", f"<pre>{_text(command)}</pre>"),
+    ]
+    links = "".join(f'<a href="#s{i}">{_text(t)}</a>' for i, (t, _) in enumerate(sections))
+    body = "\n".join(
+        f'<h2 id="s{i}">{_text(title)}</h2>{content}' for i, (title, content) in enumerate(sections)
+    )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width">'
         f"<title>{_text(card.title)}</title><style>{_STYLE}</style></head><body>"
-        + "\n".join(parts)
-        + "</body></html>\n"
+        f"<h1>{_text(card.title)}</h1><p>{_text(card.description)}</p>{_heads(measured)}"
+        f"{_summary(card)}<nav>{links}</nav>{body}</body></html>\n"
     )
 
 
-def curves_figure(curve: Sequence[CurvePoint]) -> bytes:
-    """Return the loss of training and validation, and the validation figure, as a PNG."""
-    with matplotlib.rc_context({"font.size": 9.0}):
-        figure = Figure(figsize=(9.0, 3.2), layout="constrained")
-        loss, value = figure.subplots(1, 2)
-        for series in ("train", "val"):
-            steps, values = _series(curve, series, "loss")
-            if steps:
-                loss.plot(steps, values, label=series, linewidth=1.2)
-        loss.set(xlabel="step", ylabel="loss")
-        loss.legend(frameon=False)
-        for name in ("iou_mean", "miou", "pixel_accuracy", "mask_AP", "mask_AP50", "box_AP"):
-            steps, values = _series(curve, "val", name)
-            if steps:
-                value.plot(steps, values, label=name, marker=".", linewidth=1.2)
-        value.set(xlabel="step", ylabel="validation", ylim=(0, 1))
-        if value.lines:
-            value.legend(frameon=False)
-        target = io.BytesIO()
-        figure.savefig(target, format="png", dpi=120, metadata={"Software": None})
-    return target.getvalue()
+def _heads(measured: Mapping[str, Measured]) -> str:
+    """Return the figure that counts of each part, large."""
+    boxes = "".join(
+        f"<div><b>{found.headline[1]:.3f}</b>{_text(found.headline[0].replace('_', ' '))}, "
+        f"{_text(split)}</div>"
+        for split, found in measured.items()
+    )
+    return f'<div class="heads">{boxes}</div>' if boxes else ""
 
 
-def _series(curve: Sequence[CurvePoint], series: str, name: str) -> tuple[list[int], list[float]]:
-    points = [p for p in curve if p.series == series and name in p.values]
-    points = points[:: max(1, len(points) // MOST_POINTS)]
-    return [p.step for p in points], [p.values[name] for p in points]
+def _curves_text(training: Mapping[str, Any]) -> str:
+    step = training.get("chosen_step")
+    return f"The weights of step {step} are published (dashed line)." if step else "Curves"
 
 
 def _summary(card: ModelCard) -> str:
@@ -117,7 +108,8 @@ def _summary(card: ModelCard) -> str:
     rows = [
         ("id", card.id),
         ("task", card.task),
-        ("network", f"{card.builder} {card.builder_args or ''}"),
+        ("network", card.builder),
+        *((f"network: {name}", value) for name, value in record_rows(card.builder_args)),
         ("bands", ", ".join(b.name for b in card.bands)),
         ("pixel size", size),
         ("made", f"{card.created}, RS Segment {card.engine_version}"),
@@ -125,100 +117,121 @@ def _summary(card: ModelCard) -> str:
     return _table(rows) + f"<p>Classes:{keys}</p>"
 
 
-def _class_table(metrics: Mapping[str, Any]) -> str:
-    rows = [(name, f"{value:.4f}") for name, value in headline_rows(metrics)]
-    text = _table(rows, numbers=True)
-    entries = metrics.get("classes") or []
-    known = (entries or [{}])[0]
-    names = [n for n in ("iou", "precision", "recall", "f1", "truth_px") if n in known]
-    if not names:
-        return text
-    head = "".join(f"<th>{_text(n)}</th>" for n in ("class", *names))
-    body = "".join(
-        "<tr>"
-        + f"<td>{_text(entry['name'])}</td>"
-        + "".join(f'<td class="n">{_figure(entry[n])}</td>' for n in names)
-        + "</tr>"
-        for entry in entries
-    )
-    return f"{text}<table><tr>{head}</tr>{body}</table>"
+def _measured(metrics: Mapping[str, Any]) -> str:
+    """Return the figures of a part: the main ones, those of each class, and pictures."""
+    text = _table([(name.replace("_", " "), value) for name, value in headline_rows(metrics)])
+    entries = list(metrics.get("classes") or [])
+    if entries and "iou" in entries[0]:
+        rows = [(e["name"], *(e.get(name) for name in _CLASS_COLUMNS)) for e in entries]
+        text += _table(rows, ("class", *_CLASS_COLUMNS))
+    elif entries:
+        head = ("class", "objects", "detections", *(f"mask {n}" for n in _OBJECT_COLUMNS), "box AP")
+        rows = [
+            (
+                *(e["name"], e["truth"], e["found"]),
+                *(e["mask"].get(name) for name in _OBJECT_COLUMNS),
+                e["box"].get("AP"),
+            )
+            for e in entries
+        ]
+        text += _table(rows, head)
+    for name, picture in metrics_figures(metrics).items():
+        text += _picture(picture, name.removesuffix(".png").replace("_", " "))
+    return text
 
 
-def _tiles(scores: Sequence[ChipScore], folder: ChipFolder, card: ModelCard, split: str) -> str:
-    """Return the worst and the best chips: image, truth, prediction."""
+def _tiles(
+    scores: Sequence[ChipScore], folder: ChipFolder, card: ModelCard, split: str
+) -> list[tuple[str, str]]:
+    """Return the worst and the best chips of a part as sections."""
     ordered = sorted(scores, key=lambda s: (s.score, s.index))
     worst = ordered[:TILES_SHOWN]
     best = [s for s in reversed(ordered) if s not in worst][:TILES_SHOWN]
-    parts = []
-    for title, chosen in (("Worst", worst), ("Best", best)):
-        if not chosen:
-            continue
-        parts.append(f"<h2>{title} {split} chips</h2><p>Image, truth, prediction.</p>")
-        for score in chosen:
-            caption = f"{score.chip.name}: {score.score:.3f}"
-            parts.append(_picture(tile_picture(folder, score, card), caption))
-    return "".join(parts)
+    marks = [("missed", MISSED), ("false", FALSE)]
+    if card.task == "semantic" and sum(not c.background for c in card.classes) > 1:
+        marks.append(("another class", MIXED_UP))
+    keys = "".join(
+        f'<span class="key" style="background:rgb{color}"></span>{name}' for name, color in marks
+    )
+    about = f"<p>{', '.join(PARTS).capitalize()}:{keys}</p>"
+    return [
+        (
+            f"{title} {split} chips",
+            about
+            + "".join(
+                _picture(tile_picture(folder, s, card), f"{s.chip.name}: IoU {s.score:.3f}")
+                for s in chosen
+            ),
+        )
+        for title, chosen in (("Worst", worst), ("Best", best))
+        if chosen
+    ]
 
 
-def tile_picture(folder: ChipFolder, score: ChipScore, card: ModelCard) -> bytes:
-    """Return image, truth and prediction of a chip side by side as a PNG."""
-    base = stretched(folder, score.chip)
-    colors = color_table(card.classes if card.task == "semantic" else ())
-    parts = [base, _over(base, score.truth, colors), _over(base, score.predicted, colors)]
-    step = max(1, round(max(base.shape[:2]) / TILE_PX))
-    gap = np.full((base.shape[0], 4 * step, 3), 255, np.uint8)
-    row = np.concatenate([parts[0], gap, parts[1], gap, parts[2]], axis=1)[::step, ::step]
-    target = io.BytesIO()
-    matplotlib_image.imsave(target, np.ascontiguousarray(row), format="png")
-    return target.getvalue()
+def _data(folder: ChipFolder) -> str:
+    """Return chips, ground and objects of each part, how it was split, and the bands."""
+    record = folder.record
+    pixels, objects = record.get("class_pixels", {}), record.get("class_instances", {})
+    rows = []
+    for split in SPLITS:
+        own = pixels.get(split, {})
+        total = sum(own.values())
+        shares = [own.get(str(c.id), 0) / total if total else None for c in folder.classes]
+        counts = sum(objects.get(split, {}).values()) if objects else None
+        rows.append((split, len(folder.chips(split)), total, counts, *shares))
+    names = [f"{c.name} (share)" for c in folder.classes]
+    parts = _table(rows, ("part", "chips", "known pixels", "objects", *names))
+    about = [
+        ("chips", folder.path.name),
+        ("side of a chip", f"{folder.tile_px} pixels"),
+        ("data type", folder.dtype),
+        *record_rows(
+            {"split": record.get("split", {}), "leak check": record.get("leak_check", {})}
+        ),
+    ]
+    bands = [(b.name, b.mean, b.std, b.min, b.p2, b.p98, b.max) for b in folder.bands]
+    columns = ("band", "mean", "std", "min", "2 %", "98 %", "max")
+    return parts + _table(about) + _table(bands, columns)
 
 
-def stretched(folder: ChipFolder, chip: Chip) -> NDArray[np.uint8]:
-    """Return a chip as a picture ``[H, W, 3]``: three bands (or one) between 2 and 98 percent."""
-    pixels, valid = folder.read_image(chip), folder.read_valid(chip)
-    chosen = (0, 1, 2) if pixels.shape[0] >= 3 else (0, 0, 0)
-    planes = []
-    for index in chosen:
-        band = folder.bands[index]
-        width = max(band.p98 - band.p2, 1e-12)
-        plane = (np.nan_to_num(pixels[index].astype(np.float32)) - band.p2) / width
-        planes.append(np.where(valid, np.clip(plane, 0, 1), 1.0))
-    return (np.stack(planes, axis=-1) * _LEVELS).astype(np.uint8)
+def _recipe(recipe: Recipe, task: str) -> str:
+    """Return all numbers of the recipe beside those of the network's own one."""
+    own = dict(record_rows(asdict(resolve_recipe(recipe.network, task, []))))
+    lines = []
+    for name, value in record_rows(asdict(recipe)):
+        before = own.get(name, "–")
+        kind = ' class="changed"' if value != before else ""
+        lines.append(f"<tr><td>{_text(name)}</td><td{kind}>{_text(value)}</td>")
+        lines.append(f"<td>{_text(before if value != before else '')}</td></tr>")
+    head = "<tr><th>number</th><th>here</th><th>recipe of the network, where it differs</th></tr>"
+    return f"<table>{head}{''.join(lines)}</table>"
 
 
-def color_table(classes: Sequence[ClassInfo]) -> NDArray[np.int16]:
-    """Return the colour of each value, -1 for none: classes, or objects in turning colours."""
-    table = np.full((256, 3), -1, np.int16)
-    if classes:
-        for index, info in enumerate(classes):
-            if not info.background:
-                table[index] = [int(info.color[i : i + 2], 16) for i in (1, 3, 5)]
-        return table
-    wheel = np.array([[228, 26, 28], [55, 126, 184], [77, 175, 74], [255, 127, 0], [152, 78, 163]])
-    for value in range(1, IGNORE_ID):
-        table[value] = wheel[value % len(wheel)]
-    return table
+def _table(rows: Cells, head: Sequence[str] = ()) -> str:
+    """Return a table; numbers stand on the right."""
+    columns = zip(*rows, strict=True)
+    numeric = [any(isinstance(v, (int, float)) for v in column) for column in columns]
+    titles = "".join(
+        f"<th{_right(number)}>{_text(word.replace('_', ' '))}</th>"
+        for word, number in zip(head, numeric, strict=False)
+    )
+    lines = "".join(
+        "<tr>"
+        + "".join(f"<td{_right(n)}>{_cell(v)}</td>" for v, n in zip(row, numeric, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table>{f'<tr>{titles}</tr>' if titles else ''}{lines}</table>"
 
 
-def _over(
-    base: NDArray[np.uint8], values: NDArray[np.uint8], table: NDArray[np.int16]
-) -> NDArray[np.uint8]:
-    colors = table[values]
-    shown = colors[..., :1] >= 0
-    mixed = (1 - _OVERLAY) * base + _OVERLAY * colors
-    unknown = (values == IGNORE_ID)[..., None]
-    result = np.where(shown, mixed, np.where(unknown, base * 0.4, base))
-    return result.astype(np.uint8)
+def _right(number: bool) -> str:
+    return ' class="n"' if number else ""
 
 
-def _flat(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(str(k).replace("_", " "), str(v)) for k, v in record.items()]
-
-
-def _table(rows: Sequence[tuple[str, Any]], *, numbers: bool = False) -> str:
-    kind = ' class="n"' if numbers else ""
-    cells = "".join(f"<tr><td>{_text(k)}</td><td{kind}>{_text(v)}</td></tr>" for k, v in rows)
-    return f"<table>{cells}</table>"
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) <= 1 else f"{value:.6g}"
+    return f"{value:,}".replace(",", " ") if isinstance(value, int) else _text(plain_text(value))
 
 
 def _picture(data: bytes, caption: str) -> str:
@@ -227,10 +240,6 @@ def _picture(data: bytes, caption: str) -> str:
         f'<figure><img alt="{_text(caption)}" src="data:image/png;base64,{text}">'
         f"<figcaption>{_text(caption)}</figcaption></figure>"
     )
-
-
-def _figure(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else _text("" if value is None else value)
 
 
 def _text(value: Any) -> str:

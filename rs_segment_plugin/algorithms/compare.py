@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import ClassVar, List, Mapping
 
-from qgis.core import (
-    QgsProcessingContext,
-    QgsProcessingException,
-    QgsProcessingFeedback,
-    QgsProcessingOutputNumber,
-    QgsProcessingParameterDefinition,
-)
+from qgis.core import QgsProcessingParameterDefinition
 
-from ..engine_api import CompareJob, EngineError
-from ..layers.label_source import LabelSource
+from ..engine_api import CompareJob
 from ..messages import tr
-from .base import TRAINING, About, EngineAlgorithm, processing_error
-from .evaluate import measure_outputs, measured
-from .inputs import field_problem, label_fields, take_labels
+from .base import TRAINING, About, FieldTable
+from .listener import Span
+from .measure import LayerTable, MeasureAlgorithm, NumberTable, measure_outputs
 from .parameters import (
     AOI,
     CLASS_FIELD,
     DOUBLE,
-    FIGURES,
-    OUTPUT,
     Parameter,
     field_of,
     number,
@@ -38,30 +29,32 @@ TRUTH_CLASS_FIELD = "TRUTH_CLASS_FIELD"
 SCORE_FIELD = "SCORE_FIELD"
 MIN_IOU = "MIN_IOU"
 SPANS = {"compare": (0.0, 100.0)}
-# Output -> dotted name in the metrics.
-NUMBERS = {
-    "IOU": "ground.iou",
-    "MIOU": "ground.miou",
-    "PRECISION": "objects.precision",
-    "RECALL": "objects.recall",
-    "F1": "objects.f1",
-    "MASK_AP": "mask.AP",
-    "MASK_AP50": "mask.AP50",
-}
-FIELDS = {
-    CLASS_FIELD: ("class_field", "text"),
-    TRUTH_CLASS_FIELD: ("truth_class_field", "text"),
-    SCORE_FIELD: ("score_field", "text"),
-    MIN_IOU: ("min_iou", "float"),
-}
 
 
-class CompareAlgorithm(EngineAlgorithm):
+class CompareAlgorithm(MeasureAlgorithm):
     """Compares two polygon layers object by object and by area."""
 
-    _predicted: Optional[LabelSource]
-    _truth: Optional[LabelSource]
-    _aoi: Optional[LabelSource]
+    JOB = CompareJob
+    FIELDS: ClassVar[FieldTable] = {
+        CLASS_FIELD: ("class_field", "text"),
+        TRUTH_CLASS_FIELD: ("truth_class_field", "text"),
+        SCORE_FIELD: ("score_field", "text"),
+        MIN_IOU: ("min_iou", "float"),
+    }
+    LAYERS: ClassVar[LayerTable] = {
+        PREDICTED: ("predicted", "predicted_layer", CLASS_FIELD),
+        TRUTH: ("truth", "truth_layer", TRUTH_CLASS_FIELD),
+        AOI: ("aoi", "aoi_layer", ""),
+    }
+    NUMBERS: ClassVar[NumberTable] = {
+        "IOU": "ground.iou",
+        "MIOU": "ground.miou",
+        "PRECISION": "objects.precision",
+        "RECALL": "objects.recall",
+        "F1": "objects.f1",
+        "MASK_AP": "mask.AP",
+        "MASK_AP50": "mask.AP50",
+    }
 
     def about(self) -> About:
         """Return the texts of the algorithm."""
@@ -79,72 +72,13 @@ class CompareAlgorithm(EngineAlgorithm):
             tags=("evaluation", "accuracy", "IoU", "precision", "recall", "validation"),
         )
 
-    def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
-        """Declare parameters and outputs."""
-        for definition in compare_parameters():
-            self.addParameter(definition)
-        for name, key in NUMBERS.items():
-            self.addOutput(QgsProcessingOutputNumber(name, key))
+    def definitions(self) -> List[QgsProcessingParameterDefinition]:
+        """Return all parameters in the order of the dialog, with their help."""
+        return compare_parameters()
 
-    def problem(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
-        """Return what is wrong with the values and what to do."""
-        try:
-            fields = {**self._fields(parameters, context), "predicted": "p", "truth": "t"}
-            CompareJob.from_dict(fields)
-        except EngineError as error:
-            return str(processing_error(error))
-        except QgsProcessingException as error:
-            return str(error)
-        return field_problem(self, parameters, PREDICTED, CLASS_FIELD, context) or field_problem(
-            self, parameters, TRUTH, TRUTH_CLASS_FIELD, context
-        )
-
-    def _fields(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Dict[str, Any]:
-        return {
-            **self.fields_of(FIELDS, parameters, context),
-            "output": self.destination(parameters, OUTPUT, context),
-            "figures": self.destination(parameters, FIGURES, context),
-            "overwrite": True,
-        }
-
-    def prepareAlgorithm(
-        self,
-        parameters: Dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> bool:
-        """Take what is needed from the layers, in the layers' thread."""
-        fields = [
-            self.parameterAsString(parameters, name, context)
-            for name in (CLASS_FIELD, TRUTH_CLASS_FIELD)
-        ]
-        self._predicted = take_labels(self, parameters, PREDICTED, context, fields[0])
-        self._truth = take_labels(self, parameters, TRUTH, context, fields[1])
-        self._aoi = take_labels(self, parameters, AOI, context)
-        return True
-
-    def processAlgorithm(
-        self,
-        parameters: Dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
-    ) -> Dict[str, Any]:
-        """Build the job and run it on the engine."""
-        fields = self._fields(parameters, context)
-        predicted = label_fields(self._predicted, "predicted", "predicted_layer", context, feedback)
-        truth = label_fields(self._truth, "truth", "truth_layer", context, feedback)
-        area = label_fields(self._aoi, "aoi", "aoi_layer", context, feedback)
-        if feedback.isCanceled():
-            return {}
-        try:
-            job = CompareJob.from_dict({**fields, **predicted, **truth, **area})
-        except EngineError as error:
-            raise processing_error(error) from None
-        result = self.run_engine("compare", job.to_dict(), feedback, SPANS)
-        if not result.outputs:
-            return {}
-        feedback.setProgress(100)
-        return measured(self, parameters, context, job.output, job.figures, NUMBERS)
+    def spans(self) -> Mapping[str, Span]:
+        """Return the percents at which each stage of the run begins and ends."""
+        return SPANS
 
 
 def compare_parameters() -> List[QgsProcessingParameterDefinition]:

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, ClassVar, Dict, List, Mapping, Optional
 
 from qgis.core import (
     QgsProcessingContext,
-    QgsProcessingException,
     QgsProcessingFeedback,
-    QgsProcessingOutputNumber,
     QgsProcessingParameterDefinition,
-    QgsProcessingParameterFolderDestination,
     QgsProcessingParameterRasterLayer,
 )
 
-from ..engine_api import EngineError, EvaluateJob, find_model
-from ..layers.label_source import LabelSource
+from ..engine_api import EvaluateJob, find_model
 from ..layers.raster_source import RasterSource
 from ..messages import tr
-from .base import TRAINING, About, EngineAlgorithm, processing_error
-from .inputs import (
-    EXPORT_SPAN,
-    export_extent,
-    field_problem,
-    label_fields,
-    raster_path,
-    take_labels,
-    take_raster,
-)
-from .metrics_report import read_metrics, scalars, write_report
+from .base import TRAINING, About, FieldTable
+from .inputs import EXPORT_SPAN, export_extent, exported_crs, raster_path, take_raster
+from .listener import Span
+from .measure import LayerTable, MeasureAlgorithm, NumberTable, measure_outputs
 from .parameters import (
     AOI,
     BANDS,
@@ -38,13 +27,10 @@ from .parameters import (
     DATASET,
     DEVICE,
     DOUBLE,
-    FIGURES,
     INTEGER,
     LABELS,
     MODEL,
-    OUTPUT,
     RASTER,
-    REPORT,
     ROOT,
     SCORE,
     SPLIT,
@@ -53,7 +39,6 @@ from .parameters import (
     dataset,
     device,
     field_of,
-    file_destination,
     folder,
     model,
     number,
@@ -67,36 +52,38 @@ SPLITS = ("test", "val", "train", "all")
 BOUNDARY = "BOUNDARY"
 SPANS = {"evaluate": (0.0, 100.0), "predict": (0.0, 90.0), "compare": (90.0, 100.0)}
 SPANS_AFTER_EXPORT = {**SPANS, **EXPORT_SPAN, "predict": (30.0, 90.0)}
-# Output -> dotted name in the metrics.
-NUMBERS = {
-    "MIOU": "miou",
-    "PIXEL_ACCURACY": "pixel_accuracy",
-    "MEAN_F1": "mean_f1",
-    "BOUNDARY_F1": "boundary.mean_f1",
-    "MASK_AP": "mask.AP",
-    "MASK_AP50": "mask.AP50",
-    "BOX_AP": "box.AP",
-}
-FIELDS = {
-    CHIPS: ("chips", "text"),
-    SPLIT: ("split", "choice"),
-    DATASET: ("dataset", "text"),
-    ROOT: ("root", "text"),
-    CLASS_FIELD: ("class_field", "text"),
-    BANDS: ("bands", "numbers"),
-    BATCH: ("batch", "int"),
-    DEVICE: ("device", "choice"),
-    SCORE: ("score", "float"),
-    BOUNDARY: ("boundary_px", "float"),
-}
 
 
-class EvaluateAlgorithm(EngineAlgorithm):
+class EvaluateAlgorithm(MeasureAlgorithm):
     """Measures a model against labels."""
 
-    _raster: Optional[RasterSource]
-    _labels: Optional[LabelSource]
-    _aoi: Optional[LabelSource]
+    JOB = EvaluateJob
+    FIELDS: ClassVar[FieldTable] = {
+        CHIPS: ("chips", "text"),
+        SPLIT: ("split", "choice"),
+        DATASET: ("dataset", "text"),
+        ROOT: ("root", "text"),
+        CLASS_FIELD: ("class_field", "text"),
+        BANDS: ("bands", "numbers"),
+        BATCH: ("batch", "int"),
+        DEVICE: ("device", "choice"),
+        SCORE: ("score", "float"),
+        BOUNDARY: ("boundary_px", "float"),
+    }
+    LAYERS: ClassVar[LayerTable] = {
+        LABELS: ("labels", "label_layer", CLASS_FIELD),
+        AOI: ("aoi", "aoi_layer", ""),
+    }
+    NUMBERS: ClassVar[NumberTable] = {
+        "MIOU": "miou",
+        "PIXEL_ACCURACY": "pixel_accuracy",
+        "MEAN_F1": "mean_f1",
+        "BOUNDARY_F1": "boundary.mean_f1",
+        "MASK_AP": "mask.AP",
+        "MASK_AP50": "mask.AP50",
+        "BOX_AP": "box.AP",
+    }
+    _raster: Optional[RasterSource] = None
 
     def about(self) -> About:
         """Return the texts of the algorithm."""
@@ -115,40 +102,21 @@ class EvaluateAlgorithm(EngineAlgorithm):
             tags=("evaluation", "accuracy", "IoU", "AP", "confusion matrix", "metrics"),
         )
 
-    def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
-        """Declare parameters and outputs."""
-        for definition in evaluate_parameters():
-            self.addParameter(definition)
-        for name, key in NUMBERS.items():
-            self.addOutput(QgsProcessingOutputNumber(name, key))
+    def definitions(self) -> List[QgsProcessingParameterDefinition]:
+        """Return all parameters in the order of the dialog, with their help."""
+        return evaluate_parameters()
 
-    def problem(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> str:
-        """Return what is wrong with the values and what to do."""
-        layers: Dict[str, Any] = {}
-        if parameters.get(RASTER):
-            layers = {"raster": "raster", "labels": "labels" if parameters.get(LABELS) else ""}
-        try:
-            EvaluateJob.from_dict({**self._fields(parameters, context), **layers})
-        except EngineError as error:
-            return str(processing_error(error))
-        except QgsProcessingException as error:
-            return str(error)
-        return field_problem(self, parameters, LABELS, CLASS_FIELD, context)
-
-    def _fields(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Dict[str, Any]:
+    def own_fields(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext
+    ) -> Dict[str, Any]:
         """Return the fields of the job that need no layer.
 
         Raises:
             EngineError: If there is no such model.
         """
         entry = find_model(self.parameterAsString(parameters, MODEL, context))
-        return {
-            **self.fields_of(FIELDS, parameters, context),
-            "model": str(entry.folder.absolute()),
-            "output": self.destination(parameters, OUTPUT, context),
-            "figures": self.destination(parameters, FIGURES, context),
-            "overwrite": True,
-        }
+        fields = {**super().own_fields(parameters, context), "model": str(entry.folder.absolute())}
+        return {**fields, "raster": RASTER} if parameters.get(RASTER) else fields
 
     def prepareAlgorithm(
         self,
@@ -157,95 +125,26 @@ class EvaluateAlgorithm(EngineAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> bool:
         """Take what is needed from the layers, in the layers' thread."""
-        self._raster = None
         if parameters.get(RASTER):
             self._raster = take_raster(self, parameters, RASTER, context, feedback)
-        field = self.parameterAsString(parameters, CLASS_FIELD, context)
-        self._labels = take_labels(self, parameters, LABELS, context, field)
-        self._aoi = take_labels(self, parameters, AOI, context)
-        return True
+        return super().prepareAlgorithm(parameters, context, feedback)
 
-    def processAlgorithm(
-        self,
-        parameters: Dict[str, Any],
-        context: QgsProcessingContext,
-        feedback: QgsProcessingFeedback,
+    def raster_fields(
+        self, model: str, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> Dict[str, Any]:
-        """Build the job and run it on the engine."""
-        try:
-            fields = self._fields(parameters, context)
-            fields.update(self._inputs(fields["model"], context, feedback))
-            if feedback.isCanceled():
-                return {}
-            job = EvaluateJob.from_dict(fields)
-        except EngineError as error:
-            raise processing_error(error) from None
-        exported = self._raster is not None and not self._raster.gdal
-        spans = SPANS_AFTER_EXPORT if exported else SPANS
-        result = self.run_engine("evaluate", job.to_dict(), feedback, spans)
-        if not result.outputs:
-            return {}
-        feedback.setProgress(100)
-        return measured(self, parameters, context, job.output, job.figures, NUMBERS)
-
-    def _inputs(
-        self, model_folder: str, context: QgsProcessingContext, feedback: QgsProcessingFeedback
-    ) -> Dict[str, Any]:
-        """Return the fields for the layers; writes files where the engine cannot read them."""
+        """Return raster and CRS; writes a file where the engine cannot read the layer."""
         if self._raster is None:
             return {}
-        fields: Dict[str, Any] = {}
-        fields.update(label_fields(self._labels, "labels", "label_layer", context, feedback))
-        fields.update(label_fields(self._aoi, "aoi", "aoi_layer", context, feedback))
-        card = find_model(model_folder).card
+        card = find_model(model).card
         gsd_m = card.resolution_m.nominal if card is not None else 1.0
-        extent = export_extent(self._raster, (self._aoi, self._labels), context)
-        fields["raster"] = raster_path(self._raster, extent, gsd_m, context, feedback)
-        return fields
+        extent = export_extent(self._raster, (self._labels[AOI], self._labels[LABELS]), context)
+        path = raster_path(self._raster, extent, gsd_m, context, feedback)
+        return {"raster": path, "crs": exported_crs(self._raster)}
 
-
-def measured(
-    algorithm: EngineAlgorithm,
-    parameters: Dict[str, Any],
-    context: QgsProcessingContext,
-    metrics: str,
-    figures: str,
-    wanted: Dict[str, str],
-) -> Dict[str, Any]:
-    """Return the outputs of a measurement; writes its page if one is wanted.
-
-    Raises:
-        QgsProcessingException: If the numbers cannot be read, or the page not be written.
-    """
-    record = read_metrics(metrics)
-    found = dict(scalars(record))
-    results: Dict[str, Any] = {OUTPUT: metrics}
-    report = algorithm.destination(parameters, REPORT, context)
-    if report:
-        write_report(report, algorithm.displayName(), record, figures)
-        results[REPORT] = report
-    if figures:
-        results[FIGURES] = figures
-    results.update({name: found[key] for name, key in wanted.items() if key in found})
-    return results
-
-
-def measure_outputs() -> List[Parameter]:
-    """Return the outputs of a measurement: numbers, page, pictures."""
-    figures = QgsProcessingParameterFolderDestination(
-        FIGURES, tr("Pictures"), optional=True, createByDefault=False
-    )
-    return [
-        (
-            file_destination(OUTPUT, tr("Metrics"), "json"),
-            tr("All numbers as JSON."),
-        ),
-        (
-            file_destination(REPORT, tr("Report"), "html", optional=True),
-            tr("The numbers as a page to read."),
-        ),
-        (figures, tr("Folder for confusion matrix and curves.")),
-    ]
+    def spans(self) -> Mapping[str, Span]:
+        """Return the percents at which each stage of the run begins and ends."""
+        exported = self._raster is not None and not self._raster.gdal
+        return SPANS_AFTER_EXPORT if exported else SPANS
 
 
 def evaluate_parameters() -> List[QgsProcessingParameterDefinition]:

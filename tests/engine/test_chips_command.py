@@ -6,6 +6,11 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+from engine.data.chip_folder import ChipFolder
+from engine.errors import JobError
+from engine.pipelines.chips import run_chips
 from tests.factories_chips import simple_job
 
 
@@ -53,3 +58,17 @@ def test_readers_are_listed():
     assert done.returncode == 0
     names = [line.split()[0] for line in done.stdout.splitlines()]
     assert {"coco", "masks", "labelme", "yolo_seg", "isaid", "loveda", "potsdam"} <= set(names)
+
+
+def test_two_runs_do_not_write_one_folder(tmp_path):
+    job, refused = simple_job(tmp_path), []
+
+    def second(event):
+        if not refused:
+            with pytest.raises(JobError, match="another run is writing") as caught:
+                run_chips(job, lambda event: None, lambda: False)
+            refused.append(caught.value.message)
+
+    run_chips(job, second, lambda: False)
+    assert str(tmp_path / "chips") in refused[0]
+    assert ChipFolder.open(tmp_path / "chips").chips()

@@ -31,13 +31,13 @@ def write(
 ) -> str:
     """Write boxes given in metres from (X, Y), in another CRS if wanted."""
     polygons = np.array([shapely.box(X + a, Y + b, X + c, Y + d) for a, b, c, d in boxes])
-    if crs != "EPSG:32645":
+    if crs not in ("EPSG:32645", ""):
         move = Transformer.from_crs("EPSG:32645", crs, always_xy=True)
         polygons = shapely.segmentize(polygons, 1.0)
         polygons = shapely.transform(polygons, move.transform, interleaved=False)
     pyogrio.raw.write(
         str(path), shapely.to_wkb(polygons), [np.asarray(v) for v in fields.values()],
-        list(fields), geometry_type="Polygon", crs=crs, driver="GPKG", layer="areas",
+        list(fields), geometry_type="Polygon", crs=crs or None, driver="GPKG", layer="areas",
     )  # fmt: skip
     return str(path)
 
@@ -178,3 +178,27 @@ def test_the_command_line(tmp_path: Path) -> None:
     done = subprocess.run([*command, str(tmp_path / "no.gpkg"), "--json"], check=False, **options)
     assert done.returncode == 2
     assert json.loads(done.stdout)["code"] == "labels"
+
+
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
+def test_a_layer_without_crs_is_taken_to_be_in_that_of_the_other(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{name}.gpkg", TRUTH) for name in ("found", "truth")]
+    bare = write(tmp_path / "bare.gpkg", TRUTH, crs="")
+    for found, truth in ((paths[0], bare), (bare, paths[1])):
+        result, events = compare(predicted=found, truth=truth)
+        assert result.details["objects"]["f1"] == 1.0
+        assert result.details["ground"]["truth_m2"] == pytest.approx(400, rel=3e-3)
+    result, events = compare(predicted=bare, truth=bare)
+    assert any("squared map units" in e.message for e in events if isinstance(e, Log))
+    assert result.details["ground"]["truth_m2"] == pytest.approx(400, abs=1e-6)
+
+
+def test_the_comparison_starts_without_torch_and_numba() -> None:
+    script = (
+        "import sys, engine.pipelines.compare; "
+        "print({'torch', 'numba', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"

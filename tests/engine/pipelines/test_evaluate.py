@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.errors import JobCancelled, LabelError, ModelError
+from engine.errors import JobCancelled, JobError, LabelError, ModelError, RasterError
 from engine.jobs import EvaluateJob
 from engine.pipelines.evaluate import run_evaluate
 from tests.engine.pipelines.evaluate_scenes import (
@@ -185,3 +185,17 @@ def test_a_data_set_is_cut_and_measured(tmp_path: Path, model: str) -> None:
     wrong = (class_map()[:10, :10] != 2).sum()
     assert result.details["pixel_accuracy"] == pytest.approx(1 - wrong / result.counts["pixels"])
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_raster_without_crs_is_refused_and_accepted_with_one(tmp_path: Path, model: str) -> None:
+    raster = write_scene(tmp_path, class_map(), crs=None)
+    given = {"model": model, "raster": raster, "labels": write_labels(tmp_path / "l.gpkg")}
+    with pytest.raises(RasterError, match="no coordinate reference system") as caught:
+        evaluate(tmp_path, **given, class_field="kind")
+    assert "--crs" in caught.value.hint
+    result, _ = evaluate(tmp_path, **given, class_field="kind", crs="EPSG:32645")
+    assert result.details["miou"] == 1.0
+    with pytest.raises(LabelError, match="lies on"):
+        evaluate(tmp_path, **given, class_field="kind", crs="EPSG:32644")
+    with pytest.raises(JobError, match="is unknown"):
+        evaluate(tmp_path, **given, class_field="kind", crs="EPSG:nothing")

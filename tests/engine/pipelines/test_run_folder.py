@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from engine.errors import DiskError, JobError
-from engine.pipelines.run_folder import RunFolder, disk_errors, run_folder_for
+from engine.geo.disk import disk_errors
+from engine.pipelines.run_folder import RunFolder, run_folder_for
 from engine.predict.strips import PanelStrip
 
 RECORD = {"run_id": "abc", "job": {"raster": "a.tif"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from engine.errors import ModelError
 from engine.models import create_model
 from engine.models.load import load_network
 from engine.train.publish import half_precision, publish_model, readme_text
+from engine.train.record_rows import record_rows, shell_line
 from engine.zoo.card import ModelCard, read_card
 from engine.zoo.registry import find_model
 from tests.factories_models import write_identity_model
@@ -78,3 +80,19 @@ def test_an_unsound_card_is_refused_before_anything_is_written(
 def test_readme_tells_metrics_and_licences(card: ModelCard) -> None:
     text = readme_text(card)
     assert "| d | iou | 0.5 |" in text and "CC0-1.0" in text and card.title in text
+
+
+def test_records_become_rows_and_jobs_become_commands() -> None:
+    record = {"split": {"by": "block", "shares": [70.0, 15.5]}, "ended": "", "done": True}
+    assert list(record_rows(record)) == [
+        ("split: by", "block"),
+        ("split: shares", "70, 15.5"),
+        ("ended", "–"),
+        ("done", "yes"),
+    ]
+    fields = {"max_minutes": 2.0, "options": ["a=1", "b=[2, 3]"], "finish": True, "title": "a b"}
+    command = json.dumps({"job": "train", "fields": fields})
+    line = "rs-segment train --max-minutes 2.0 --set a=1 --set 'b=[2, 3]' --finish --title 'a b'"
+    assert shell_line(command) == line
+    assert list(record_rows({"command": command})) == [("command", line)]
+    assert shell_line("made by hand") == "made by hand"

@@ -18,6 +18,8 @@ from engine.train.checkpoint import LAST_NAME, read_state
 from .chips_for_tests import write_chips
 from .jobs_for_tests import curve, fields, train
 
+RESUME = {"resume": True}
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result, list[Event]]:
@@ -50,8 +52,18 @@ def test_the_report_needs_nothing_else(trained: tuple[Path, Result, list[Event]]
     text = Path(final.outputs["report"]).read_text(encoding="utf-8")
     assert text.count('src="data:image/png;base64,') >= 4  # curves, confusion, classes, tiles
     assert not re.search(r"(src|href)=.(https?:|/|[a-z]+/)", text)
-    for word in ("Worst test chips", "Licences", "Recipe", "pixel_accuracy", "object"):
+    for word in (
+        "Worst test chips",
+        "Licences",
+        "Recipe",
+        "pixel accuracy",
+        "object",
+        "leak check",
+    ):
         assert word in text
+    body = text[text.index("<body>") :]
+    assert not set("{}[]") & set(re.sub(r"<pre>.*</pre>", "", body))  # no records as they are coded
+    assert "rs-segment train --output model --network unet --chips chips --preset quick" in body
     assert str(folder) not in text
 
 
@@ -236,3 +248,23 @@ def test_time_is_up_and_progress_ends(
     assert isinstance(stuck, Result), stuck
     assert stuck.details["ended"] == "no progress"
     assert stuck.counts == {"steps": 9, "epochs": 3}
+
+
+def test_two_trainings_do_not_write_one_folder(
+    trained: tuple[Path, Result, list[Event]], tmp_path: Path
+) -> None:
+    """The second one is refused, whatever it may overwrite or resume; the first one goes on."""
+    folder, whole, _ = trained
+    record = fields(tmp_path, chips=str(folder / "chips"))
+    refused: list[Any] = []
+
+    def meanwhile() -> bool:
+        if not refused:
+            refused.extend(train({**record, **more}) for more in ({"overwrite": True}, RESUME))
+        return False
+
+    final = train(record, meanwhile)
+    assert [(e.code, "another run is writing" in e.message) for e in refused] == [("job", True)] * 2
+    assert isinstance(final, Result), final
+    assert final.details["best"] == whole.details["best"]
+    assert not list(tmp_path.glob(".*"))
