@@ -7,10 +7,10 @@ take any encoder of the library through ``encoder=``, timm's with the prefix ``t
 
 PSPNet differs from the library's: its encoder is whole and dilated to a stride of 8, as in Zhao
 et al., "Pyramid Scene Parsing Network", CVPR 2017; the library cuts it after the third stage and
-leaves dead parameters.
+leaves dead parameters. DPT's encoder ends with its last block.
 
-PAN, DeepLabV3 and DeepLabV3+ normalise a feature that is averaged over the whole image: in
-training they need batches of at least two.
+PAN, DeepLabV3 and DeepLabV3+ normalise a feature that is averaged over the whole image. A batch
+of one image has no statistics of it: there the running ones are used, so that it trains, too.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torchvision.models.segmentation import fcn_resnet50
 from torchvision.models.segmentation.fcn import FCNHead
 
+from .blocks.pooled_norm import allow_single_values
 from .blocks.pretrained import load_backbone
 from .contracts import SemanticNetwork
 from .registry import SEMANTIC, register
@@ -159,11 +160,21 @@ def _smp(
     )
     if architecture == "pspnet":
         net.encoder.make_dilated(output_stride=PSPNET_STRIDE)
+    if architecture == "dpt":
+        _drop_classifier(net.encoder.model)
+    allow_single_values(net)
     if dropout:
         net.encoder.register_forward_hook(FeatureDropout(dropout))
     if pretrained:
         load_backbone(net.encoder, pretrained, timm_name(encoder))
     return PaddedNetwork(net, least_px=LEAST_PX.get(architecture, DIVISOR_PX), **loss)
+
+
+def _drop_classifier(transformer: nn.Module) -> None:
+    """Take the parts of a vision transformer away that come after its last block."""
+    for name in ("norm", "fc_norm", "head"):
+        if hasattr(transformer, name):
+            setattr(transformer, name, nn.Identity())
 
 
 def _register_smp(name: str, architecture: str, default_encoder: str, *, fixed: bool) -> None:

@@ -184,12 +184,16 @@ class C2FNet(SemanticNetwork):
         """Return what :meth:`second_look` returns, with the fine network on every window.
 
         Which windows hold small objects is asked afterwards, so that the computation is the
-        same for all images and can be exported; ``infer_top_n`` is left out of account.
+        same for all images and can be exported.
 
         Args:
             images: Float32 ``[N, C, H, W]``.
             coarse: Logits float ``[N, K, H, W]`` of these images.
+
+        Raises:
+            ModelError: If only some windows are wanted (``infer_top_n``).
         """
+        self.look.check_whole()
         look, height, width = self.look, int(images.shape[-2]), int(images.shape[-1])
         padded, first = self._pad(images), self._pad(coarse)
         heat = self._pad(self.small[coarse.argmax(dim=1)])

@@ -1,4 +1,4 @@
-"""OCRNet: object-contextual representations on HRNet-W48.
+"""OCRNet: object-contextual representations on HRNet.
 
 Yuan, Chen, Wang, "Object-contextual representations for semantic segmentation", ECCV 2020,
 arXiv:1909.11065.
@@ -78,6 +78,25 @@ class OcrNet(Segmenter):
         """
         coarse, final = (cross_entropy(x, target, ignore_index) for x in as_tuple(outputs))
         return {"loss": final + self.coarse_weight * coarse, "final": final, "coarse": coarse}
+
+
+@register("ocrnet", task="semantic")
+def ocrnet(
+    *,
+    num_classes: int,
+    in_channels: int = 3,
+    backbone: str = "hrnet_w18_small",
+    pretrained: str = "",
+    coarse_weight: float = COARSE_WEIGHT,
+) -> OcrNet:
+    """Build OCRNet on any HRNet of timm."""
+    return OcrNet(
+        num_classes=num_classes,
+        in_channels=in_channels,
+        backbone=backbone,
+        pretrained=pretrained,
+        coarse_weight=coarse_weight,
+    )
 
 
 @register("ocrnet_w48", task="semantic")

@@ -43,7 +43,7 @@ NETWORK_MODULES: Mapping[str, NetworkModule] = {
     "semantic_fpn": NetworkModule(SEMANTIC, ("semantic_fpn", "semantic_fpn_r50")),
     "c2fnet": NetworkModule(SEMANTIC, ("c2fnet", "c2fnet_w18", "c2fnet_w48")),
     "fcn_hrnet": NetworkModule(SEMANTIC, ("fcn_hrnet", "fcn_hrnet_w18", "fcn_hrnet_w48")),
-    "ocrnet": NetworkModule(SEMANTIC, ("ocrnet_w48",)),
+    "ocrnet": NetworkModule(SEMANTIC, ("ocrnet", "ocrnet_w48")),
     "factseg": NetworkModule(SEMANTIC, ("factseg_r50",)),
     "unetformer": NetworkModule(SEMANTIC, ("unetformer_r18",)),
     "hi_resnet": NetworkModule(

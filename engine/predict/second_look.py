@@ -27,7 +27,7 @@ from ..models.c2fnet import C2FNet
 from ..zoo.card import ModelCard
 from .backend import Backend
 from .bands import RowSource, TileRow
-from .plan import Panel, TilePlan
+from .plan import Panel, Span, TilePlan
 from .semantic import SemanticPredictor
 from .strips import PanelStrip, TileCounts, TileLoop
 
@@ -35,10 +35,16 @@ BUILDERS = ("c2fnet", "c2fnet_w18", "c2fnet_w48")
 
 
 def card_look(card: ModelCard) -> Look | None:
-    """Return the second look of a card's network; None if it looks once only."""
+    """Return the second look of a card's network; None if it looks once only.
+
+    Raises:
+        ModelError: If it wants some windows of an image only (``infer_top_n``).
+    """
     if card.builder not in BUILDERS or card.builder_args.get("stage") == "coarse":
         return None
-    return Look(**(card.builder_args.get("look") or {}))
+    look = Look(**(card.builder_args.get("look") or {}))
+    look.check_whole()
+    return look
 
 
 class FirstLook(nn.Module):
@@ -183,8 +189,17 @@ class LookLoop(TileLoop):
         held = HeldRows(self.plan.row_starts[start], window, start)
         yield from TileLoop.run_panel(replace(self, held=held), source, panel, first_row, counts)
 
-    def finish(self, panel: Panel, row: TileRow, merged: ScoreAccumulator) -> Iterator[PanelStrip]:
-        """Look at the windows that are complete; yield the strips that no window waits for."""
+    @property
+    def finishes_beside(self) -> bool:
+        """Whether :meth:`finish` may run beside the network: no, it runs one itself."""
+        return False
+
+    def alone(self, panel: Panel, row_index: int) -> list[tuple[Span, Span]]:
+        """Return no part of any tile: all labels wait for the second look."""
+        return [((0, 0), (0, 0))] * len(panel.tile_starts)
+
+    def finish(self, panel: Panel, row: TileRow, merged: ScoreAccumulator) -> list[PanelStrip]:
+        """Look at the windows that are complete; return the strips that no window waits for."""
         if self.held is None:
             raise ValueError("rows are held in run_panel only")
         held, grid = self.held, self.grid
@@ -208,7 +223,7 @@ class LookLoop(TileLoop):
             held.next_window += 1
         more = held.next_window < len(grid.rows)
         final = min(stop, grid.rows[held.next_window]) if more else stop
-        yield from self._strips(panel, held, final)
+        return list(self._strips(panel, held, final))
 
     def _strips(self, panel: Panel, held: HeldRows, final: int) -> Iterator[PanelStrip]:
         """Yield the strips above row ``final`` and let go of their rows."""
@@ -307,7 +322,7 @@ def _looks_twice(network: nn.Module) -> TypeGuard[C2FNet]:
 
 
 def look_twice(
-    loop: TileLoop, network: nn.Module, backend: Backend, *, tta: bool = False
+    loop: TileLoop, network: nn.Module, backend: Backend, *, key: str = "", tta: bool = False
 ) -> TileLoop:
     """Return the loop that runs a network on a raster: the given one, unless it looks twice.
 
@@ -315,14 +330,19 @@ def look_twice(
         loop: Tile loop whose predictor is made of :func:`first_look`.
         network: Any semantic network.
         backend: Device, precision and tiles per batch.
+        key: Identifies weights and structure, see ``semantic.model_key``.
         tta: Whether the fine network sees all four flips, too.
+
+    Raises:
+        ModelError: If the network wants some windows of an image only (``infer_top_n``).
     """
     if not _looks_twice(network):
         return loop
     look = network.look
+    look.check_whole()
     tile_area = loop.plan.input_px[0] * loop.plan.input_px[1]
     batch = max(1, backend.batch * tile_area // (look.patch_px * look.zoom) ** 2)
-    fine = SemanticPredictor(FineLook(network), replace(backend, batch=batch), tta=tta)
+    fine = SemanticPredictor(FineLook(network), replace(backend, batch=batch), key=key, tta=tta)
     return LookLoop(
         plan=loop.plan,
         bands=loop.bands,

@@ -25,6 +25,7 @@ from ..data.dataset import (
 )
 from ..data.sampling import EpochBatches, epoch_order
 from ..errors import LabelError
+from ..models.c2fnet import C2FNet
 from ..models.registry import INSTANCE, create_model, find_builder
 from ..zoo.card import BandSpec, ClassInfo
 from .checkpoint import TrainingState
@@ -155,17 +156,26 @@ def make_network(material: Material, recipe: Recipe, stage_steps: int) -> nn.Mod
 
     A builder that anneals its loss (FarSeg) is told to do so over the first sixth of the steps,
     as in the paper, unless the recipe says otherwise.
+
+    Raises:
+        ModelError: If the network could be trained but not be used on rasters.
     """
     options = dict(recipe.options)
     known = inspect.signature(find_builder(recipe.network)).parameters
-    if "annealing_steps" in known and "annealing_steps" not in options:
-        options["annealing_steps"] = max(1, stage_steps // 6)
-    return create_model(
+    sixth = max(1, stage_steps // 6)
+    if "annealing_steps" in known:
+        options.setdefault("annealing_steps", sixth)
+    if "focus" in known and isinstance(options.get("focus", {}), dict):
+        options["focus"] = {"annealing_steps": sixth, **options.get("focus", {})}
+    network = create_model(
         recipe.network,
         num_classes=len(material.classes),
         in_channels=len(material.bands),
         **options,
     )
+    if isinstance(network, C2FNet):
+        network.look.check_whole()
+    return network
 
 
 def make_loaders(

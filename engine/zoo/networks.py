@@ -65,6 +65,7 @@ NETWORKS: Tuple[NetworkInfo, ...] = (
     *_row("fcn_hrnet_w48=HRNet-W48", "FCN", SEMANTIC, HEAVY),
     *_row("fcn fcn_r50=ResNet-50", "FCN", SEMANTIC),
     *_row("hrnet_w48=W48", "HRNet", SEMANTIC, HEAVY),
+    *_row("ocrnet", "OCRNet (HRNet)", SEMANTIC),
     *_row("ocrnet_w48=HRNet-W48", "OCRNet", SEMANTIC, HEAVY),
     *_row("pspnet pspnet_r50=ResNet-50", "PSPNet", SEMANTIC),
     *_row("deeplabv3 deeplabv3_r50=ResNet-50", "DeepLabV3", SEMANTIC, HEAVY),

@@ -13,6 +13,8 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
+from .pretrained import FROM_TIMM, load_backbone
+
 HRNET_STRIDES = (1, 2, 3, 4)
 
 
@@ -23,30 +25,32 @@ def timm_pyramid(
 
     Args:
         name: timm's name, for example ``resnet50`` or ``hrnet_w18``.
-        in_channels: Number of input bands; pretrained first layers are adapted by timm.
+        in_channels: Number of input bands; pretrained first layers are adapted as timm does it.
         pretrained: Empty for random weights, ``timm`` for timm's own (downloads), or a local
-            ``.safetensors`` file.
+            ``.safetensors`` file, see :func:`engine.models.blocks.pretrained.load_backbone`.
         options: Further arguments of the timm model.
 
     Returns:
         A module ``[N, C, H, W] -> list of four maps`` with ``feature_info.channels()``.
 
     Raises:
-        ValueError: If ``pretrained`` is neither, or the file is missing.
+        ModelError: If the file cannot be read.
+        ValueError: If ``pretrained`` is neither, the file is missing or of another backbone.
     """
     if name.startswith("hrnet"):
         # Without this, timm returns the widened maps of the classification head.
         options.setdefault("feature_location", "")
-    if pretrained not in ("", "timm"):
-        options["pretrained_cfg_overlay"] = {"file": str(_weights_file(pretrained))}
+    file = None if pretrained in ("", FROM_TIMM) else _weights_file(pretrained)
     network: nn.Module = timm.create_model(
         name,
-        pretrained=bool(pretrained),
+        pretrained=pretrained == FROM_TIMM,
         features_only=True,
         out_indices=HRNET_STRIDES,
         in_chans=in_channels,
         **options,
     )
+    if file is not None:
+        load_backbone(network, str(file))
     return network
 
 

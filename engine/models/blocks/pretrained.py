@@ -2,11 +2,13 @@
 
 Files of timm, torchvision and segmentation-models-pytorch name the same tensors with different
 prefixes, hold a classifier, and see three bands. Here the prefix is found, the classifier left
-out and the first convolution made fit for the bands as timm does it.
+out and the first convolution made fit for the bands as timm does it. A file of a deeper backbone of
+the same family, which has all tensors and more of them in the same stages, is refused as well.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from ..load import read_weights
 FROM_TIMM = "timm"
 PREFIXES = ("", "model.", "encoder.", "backbone.", "module.", "net.encoder.", "net.backbone.")
 COUNTERS = "num_batches_tracked"
+STAGE = re.compile(r"^(.*?\d+)\.")
 
 
 def load_backbone(backbone: nn.Module, pretrained: str, timm_name: str = "") -> None:
@@ -55,7 +58,7 @@ def fit_tensors(
         source: Where the tensors come from, for messages.
 
     Raises:
-        ValueError: If a tensor is missing or of another shape.
+        ValueError: If a tensor is missing or of another shape, or a stage has more of them.
     """
     named = _renamed(tensors, state)
     fitted: dict[str, Tensor] = {}
@@ -72,12 +75,19 @@ def fit_tensors(
             f"weights {source!r} are not of this backbone: {len(wrong)} of {len(state)} tensors "
             f"are missing or of another shape, the first is {wrong[0]!r}"
         )
+    more = _further(named, state)
+    if more:
+        raise ValueError(
+            f"weights {source!r} are of a deeper backbone: {len(more)} tensors have no place, the "
+            f"first is {more[0]!r}"
+        )
     return fitted
 
 
 def _renamed(tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors with the prefixes exchanged that make most names agree."""
     best: dict[str, Tensor] = {}
+    most = 0
     for theirs in PREFIXES:
         for ours in PREFIXES:
             found = {
@@ -85,10 +95,23 @@ def _renamed(tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict
                 for name, tensor in tensors.items()
                 if name.startswith(theirs)
             }
-            agreed = {name: tensor for name, tensor in found.items() if name in state}
-            if len(agreed) > len(best):
-                best = agreed
+            agreed = sum(name in state for name in found)
+            if agreed > most:
+                best, most = found, agreed
     return best
+
+
+def _further(named: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """Return the tensors without a place in stages that the backbone has, such as ``layer1.2``."""
+    stages = {found.group(1) for name in state if (found := STAGE.match(name))}
+    return [
+        name
+        for name in named
+        if name not in state
+        and not name.endswith(COUNTERS)
+        and (found := STAGE.match(name))
+        and found.group(1) in stages
+    ]
 
 
 def _other_bands(new: Tensor, old: Tensor) -> Tensor | None:

@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...errors import ModelError
+
 Mode = Literal["symmetric", "literal", "paddlers"]
 Normalisation = Literal["sum", "softmax"]
 CERTAIN = 0.5
@@ -29,7 +31,7 @@ class Look:
         stride_px: Step between windows in training.
         top_n: Most windows per image in training.
         infer_stride_px: Step between windows in inference; 0 means ``patch_px``.
-        infer_top_n: Most windows per image in inference; 0 means all.
+        infer_top_n: Most windows per image in inference; 0 means all, and rasters need it.
         zoom: Enlargement of the windows before the fine network.
         mode: How both results are merged, see :func:`aggregate`.
         normalisation: How merged values become probabilities.
@@ -56,6 +58,23 @@ class Look:
             raise ValueError(f"mode {self.mode!r} is not symmetric, literal or paddlers")
         if self.normalisation not in ("sum", "softmax"):
             raise ValueError(f"normalisation {self.normalisation!r} is not sum or softmax")
+
+    def check_whole(self) -> None:
+        """Refuse a limited number of windows where there is no image to count them in.
+
+        A raster is seen in tiles, and which windows of it are the fullest is known only when the
+        last row has been seen; an exported network looks at all windows.
+
+        Raises:
+            ModelError: If ``infer_top_n`` is not 0.
+        """
+        if self.infer_top_n:
+            raise ModelError(
+                f"C2FNet with infer_top_n {self.infer_top_n} looks at that many windows of one "
+                "image; a raster, a training or an export needs all of them",
+                "set look.infer_top_n to 0 (in builder_args of the card, or in options of the "
+                "recipe)",
+            )
 
 
 def class_mask(num_classes: int, chosen: Collection[int], device: torch.device) -> Tensor:

@@ -41,6 +41,7 @@ class NetworkContract:
     options: ClassVar[dict[str, Any]] = {}
     bands = 4
     traceable = True
+    train_px = (37, 61)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -64,8 +65,8 @@ class NetworkContract:
         torch.manual_seed(1)
         network.train()
         network.zero_grad()
-        outputs = network(torch.randn(1, self.bands, 37, 61))
-        losses = network.loss(outputs, striped_target(1, 37, 61))
+        outputs = network(torch.randn(1, self.bands, *self.train_px))
+        losses = network.loss(outputs, striped_target(1, *self.train_px))
         assert losses["loss"].ndim == 0
         losses["loss"].backward()
         missing = [name for name, p in network.named_parameters() if not _reached(name, p)]

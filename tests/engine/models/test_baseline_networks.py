@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from torch.nn import functional
@@ -29,8 +30,12 @@ class TestUnetFormer(NetworkContract):
     name = "unetformer_r18"
 
 
-@pytest.mark.slow
 class TestOcrNet(NetworkContract):
+    name = "ocrnet"
+
+
+@pytest.mark.slow
+class TestOcrNetW48(NetworkContract):
     name = "ocrnet_w48"
 
 
@@ -120,3 +125,40 @@ def test_local_backbone_weights_load_with_other_bands(tmp_path: Path) -> None:
     assert torch.equal(five.backbone.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
     with pytest.raises(ModelError, match="is not '', 'timm' or a"):
         create_model("unetformer_r18", num_classes=2, pretrained=str(tmp_path / "none.pth"))
+
+
+@pytest.mark.parametrize("prefix", ["", "encoder.", "backbone.", "net.encoder."])
+def test_names_of_other_libraries_are_understood(tmp_path: Path, prefix: str) -> None:
+    torch.manual_seed(0)
+    source = timm.create_model("resnet18").state_dict()
+    path = tmp_path / "resnet18.safetensors"
+    save_file({prefix + name: value for name, value in source.items()}, path)
+    state = create_model("farseg", num_classes=2, pretrained=str(path)).backbone.state_dict()
+    assert all(torch.equal(value, source[name]) for name, value in state.items())
+
+
+def test_a_classifier_on_hrnet_gives_its_backbone(tmp_path: Path) -> None:
+    """What timm publishes has widened maps and a classifier, which are left out."""
+    torch.manual_seed(0)
+    source = timm.create_model("hrnet_w18_small").state_dict()
+    path = tmp_path / "hrnet.safetensors"
+    save_file({name: value.contiguous() for name, value in source.items()}, path)
+    for name in ("fcn_hrnet", "ocrnet"):
+        network = create_model(name, num_classes=2, in_channels=4, pretrained=str(path))
+        state = network.backbone.state_dict()
+        changed = {k for k, v in state.items() if not torch.equal(v, source[k])}
+        assert changed == {"conv1.weight"}
+    parts = {"coarse": "fcn_hrnet", "fine": "fcn_hrnet"}
+    both = create_model("c2fnet", num_classes=3, pretrained=str(path), **parts)
+    for part in (both.coarse, both.fine):
+        assert torch.equal(part.backbone.conv2.weight, source["conv2.weight"])
+    with pytest.raises(ModelError, match="not of this backbone"):
+        create_model("fcn_hrnet", num_classes=2, backbone="hrnet_w18", pretrained=str(path))
+
+
+@pytest.mark.parametrize("name", ["farseg", "unetformer_r18", "semantic_fpn"])
+def test_weights_of_a_deeper_backbone_are_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "resnet34.safetensors"
+    save_file(timm.create_model("resnet34").state_dict(), path)
+    with pytest.raises(ModelError, match=r"deeper backbone: \d+ tensors .* 'layer1\.2\."):
+        create_model(name, num_classes=2, pretrained=str(path))

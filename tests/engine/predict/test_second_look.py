@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from engine.errors import ModelError
 from engine.jobs import SegmentJob
 from engine.merge.scores import LabelRule
 from engine.models import create_model
@@ -25,7 +27,7 @@ from engine.predict.plan import TilePlan, plan_tiles
 from engine.predict.second_look import LookLoop, card_look, first_look, look_twice
 from engine.predict.semantic import SemanticPredictor
 from engine.predict.strips import TileCounts, TileLoop
-from engine.zoo.card import BandSpec
+from engine.zoo.card import CARD_NAME, BandSpec
 from tests.factories_models import write_network_model
 
 CPU = Backend("cpu", "fp32", 2)
@@ -244,6 +246,42 @@ def test_only_cards_of_c2fnet_beyond_its_first_stage_look_twice(tmp_path: Path) 
     assert card_look(replace(card, builder="pixel_linear", builder_args={})) is None
 
 
+def test_some_windows_only_is_refused_where_there_is_no_image(tmp_path: Path) -> None:
+    network = pixel_network(infer_top_n=5)
+    images = torch.from_numpy(scene(37, 29, 0))[None]
+    with torch.no_grad():
+        assert network(images).shape == (1, CLASSES, 37, 29)  # an image has its five windows
+        with pytest.raises(ModelError, match="infer_top_n 5"):
+            network.dense_look(images, network.first_look(images))
+    with pytest.raises(ModelError, match="infer_top_n 5"):
+        loop_for(network, plan_for((37, 29), network, 16, 4, True))
+    model = write_model(tmp_path / "some", network)
+    record = json.loads((model / CARD_NAME).read_text(encoding="utf-8"))
+    record["builder_args"]["look"]["infer_top_n"] = 5
+    (model / CARD_NAME).write_text(json.dumps(record), encoding="utf-8")
+    write_scene(tmp_path / "scene.tif", scene(37, 29, 0))
+    with pytest.raises(ModelError, match="infer_top_n 5") as caught:
+        _run(tmp_path, model, "some")
+    assert "look.infer_top_n to 0" in caught.value.hint
+    assert not (tmp_path / "some.gpkg").exists()
+
+
+def write_scene(path: Path, pixels: NDArray[np.float32]) -> None:
+    count, height, width = pixels.shape
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=height,
+        width=width,
+        count=count,
+        dtype="float32",
+        crs="EPSG:32633",
+        transform=rasterio.Affine(2, 0, 5e5, 0, -1, 5e6),
+    ) as file:
+        file.write(pixels)
+
+
 def _run(tmp_path: Path, model: Path, name: str, **options: Any) -> NDArray[np.uint8]:
     class_raster = tmp_path / f"{name}.tif"
     job = SegmentJob(
@@ -264,18 +302,7 @@ def test_rasters_through_the_whole_pipeline(tmp_path: Path) -> None:
     network = pixel_network()
     model = write_model(tmp_path / "twice", network)
     pixels = scene(61, 137, 5)
-    with rasterio.open(
-        tmp_path / "scene.tif",
-        "w",
-        driver="GTiff",
-        height=61,
-        width=137,
-        count=2,
-        dtype="float32",
-        crs="EPSG:32633",
-        transform=rasterio.Affine(2, 0, 5e5, 0, -1, 5e6),
-    ) as file:
-        file.write(pixels)
+    write_scene(tmp_path / "scene.tif", pixels)
     reference = whole(network, pixels)
     assert (reference != pixels[0]).any()
     for tile, overlap in ((16, 4), (33, 0), (200, 8)):
