@@ -135,5 +135,28 @@ GOALS = (
     ),
     Goal("first_polygons", "1024 x 1024 view, cold, s", rf'"cold_s": {N}', 8.0),
     Goal("first_polygons", "1024 x 1024 view, warm, s", rf'"warm_s": {N}', 1.5),
-    Goal("networks", "second look / first look", rf"\| second look / first look \| {N}", 0.4),
+    Goal(
+        "networks",
+        "foreground-aware loss / cross-entropy",
+        rf"\| foreground-aware loss / cross-entropy \| {N}",
+        1.3,
+    ),
+    Goal(
+        "networks",
+        "distance transform / Hi-ResNet training step",
+        rf"\| distance transform / Hi-ResNet step \| {N}",
+        0.05,
+    ),
+    Goal(
+        "networks",
+        "second look / first look of an image, 10 % small objects",
+        rf"\| second look / first look \| {N}",
+        0.4,
+    ),
+    Goal(
+        "networks",
+        "second look / first look of a raster, 11 % small objects",
+        rf"\| second look / first look on a raster \| {N}",
+        0.4,
+    ),
 )

@@ -7,12 +7,13 @@ that the file has already are left out, an interrupted one continues from its ch
 variants of a paper see the same crops in the same order.
 
     python benchmarks/ablations.py --data FOLDER [--only farseg,c2fnet,hi_resnet] [--seeds 0,1]
-        [--scale small|medium|paper] [--threads N] [--device cuda] [--page docs/ablations.md]
+        [--scale small|long|medium|paper] [--threads N] [--device cuda] [--page docs/ablations.md]
         [--pictures docs/images/networks]
 
 FOLDER holds ``Tile_1``, ``Tile_3`` …; without ``--data`` it is ``dubai_landcover`` in the folder
 that the variable RS_SEGMENT_DATA names. ``small`` and ``medium`` take narrow networks at a
-quarter and half of the resolution, for a CPU; ``paper`` takes the papers' networks and crops of
+quarter and half of the resolution, for a CPU, and ``long`` is ``small`` with about three times the
+steps and larger windows of C2FNet; ``paper`` takes the papers' networks and crops of
 512 pixels at full resolution, for a GPU. Ends with 1 if a network does not beat the majority
 class clearly.
 """
@@ -89,6 +90,10 @@ SCALES = {
     "small": Scale(
         "small", 4, 128, 4, {"farseg": 200, "c2fnet": 600, "hi_resnet": 150}, _NARROW
     ),
+    "long": Scale(
+        "long", 4, 128, 4, {"farseg": 600, "c2fnet": 1500, "hi_resnet": 450},
+        {**_NARROW, "c2fnet": _c2fnet({"name": "fcn_hrnet"}, patch_px=64, stride_px=16, top_n=8)},
+    ),
     "medium": Scale(
         "medium", 2, 128, 8, {"farseg": 600, "c2fnet": 600, "hi_resnet": 600}, _NARROW
     ),
@@ -162,7 +167,7 @@ def train(network: nn.Module, batches: Batches, steps: int, folder: Path) -> nn.
         warmup_steps=max(1, steps // 10),
         average_decay=0.98,
         validate_every=steps,
-        checkpoint_every=max(1, steps // 4),
+        checkpoint_every=max(1, min(100, steps // 4)),
     )
     trainer = SemanticTrainer(network, batches, options, folder=folder)
     trainer.run(lambda event: None, lambda: False)

@@ -7,18 +7,21 @@ cross-entropy, the distance transform at most 5 % of a training step of Hi-ResNe
 of C2FNet at most 40 % of the first where a tenth of the area holds small objects, in the network
 alone and on a whole raster.
 
-    python benchmarks/networks.py [--networks a,b|all] [--size-px N] [--device cuda]
-        [--output FILE] [--page docs/networks/README.md]
+    python benchmarks/networks.py [--networks a,b|all] [--size-px N] [--rounds N] [--device cuda]
+        [--work FILE] [--output FILE] [--page docs/networks/README.md]
 
-Ends with 1 if a bound is exceeded.
+``--work`` keeps what has been measured, so that an interrupted run continues: ratios are always to
+the reference as timed by the process that timed the network. Ends with 1 if a bound is exceeded.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +49,30 @@ SMALLER = (
     REFERENCE, "semantic_fpn_r50", "farseg_r50", "factseg_r50", "unetformer_r18",
     "fcn_hrnet_w18", "c2fnet_w18", "hi_resnet_small", "hi_resnet",
 )  # fmt: skip
-LARGER = ("hi_resnet_base", "fcn_hrnet_w48", "hrnet_w48", "ocrnet_w48")
+LARGER = ("hi_resnet_base", "fcn_hrnet_w48", "c2fnet_w48", "hrnet_w48", "ocrnet_w48")
+GENERAL = (
+    "unetplusplus_r50", "pspnet_r50", "deeplabv3_r50", "deeplabv3plus_r50", "upernet_r50",
+    "fcn_r50", "segformer_b1", "unet", "fpn", "linknet", "manet", "pan", "dpt", "farseg",
+    "fcn_hrnet", "ocrnet",
+)  # fmt: skip
 CLASSES = 6
 COUNT_SIDE_PX = 512
 START, END = "<!-- costs: start -->", "<!-- costs: end -->"
 BOUND_LOSS, BOUND_DISTANCE, BOUND_LOOK = 1.3, 0.05, 0.40
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How networks are timed: side of the two images, device, repetitions."""
+
+    size_px: int
+    device: str
+    rounds: int
+
+    @property
+    def key(self) -> str:
+        """What must agree for a measurement to be of use in another run."""
+        return f"{self.size_px} px, {self.device}, {torch.get_num_threads()} thread(s)"
 
 
 def fastest(work: Callable[[], object], device: str, repeats: int = 2) -> float:
@@ -73,12 +95,18 @@ def fastest(work: Callable[[], object], device: str, repeats: int = 2) -> float:
 
 def count(name: str) -> tuple[float, float]:
     """Return parameters in millions and multiply-accumulates at 512 px in thousand millions."""
-    with torch.device("meta"):
-        network = create_model(name, num_classes=CLASSES).eval()
-        parameters = sum(p.numel() for p in network.parameters()) / 1e6
-        part = network.coarse if isinstance(network, C2FNet) else network
-        with FlopCounterMode(display=False) as counter:
-            part(torch.empty(1, 3, COUNT_SIDE_PX, COUNT_SIDE_PX))
+    for device in ("meta", "cpu"):  # some builders read values, which meta tensors lack
+        try:
+            with torch.device(device):
+                network = create_model(name, num_classes=CLASSES).eval()
+                part = network.coarse if isinstance(network, C2FNet) else network
+                with FlopCounterMode(display=False) as counter, torch.no_grad():
+                    part(torch.zeros(1, 3, COUNT_SIDE_PX, COUNT_SIDE_PX))
+            break
+        except (RuntimeError, NotImplementedError):
+            if device == "cpu":
+                raise
+    parameters = sum(p.numel() for p in network.parameters()) / 1e6
     return parameters, counter.get_total_flops() / 2e9
 
 
@@ -88,11 +116,12 @@ def batch(size_px: int, device: str) -> tuple[Tensor, Tensor]:
     return images, torch.randint(0, CLASSES, (2, size_px, size_px), device=device)
 
 
-def seconds(name: str, size_px: int, device: str) -> tuple[float, float]:
+def seconds(name: str, setting: Setting) -> tuple[float, float]:
     """Return the seconds of a forward pass and of a training step on two images."""
     torch.manual_seed(0)
+    device = setting.device
     network = create_model(name, num_classes=CLASSES).to(device)
-    images, target = batch(size_px, device)
+    images, target = batch(setting.size_px, device)
 
     def forward() -> None:
         with torch.inference_mode():
@@ -103,37 +132,64 @@ def seconds(name: str, size_px: int, device: str) -> tuple[float, float]:
         network.loss(network(images), target)["loss"].backward()
 
     network.eval()
-    forward_s = fastest(forward, device)
+    forward_s = fastest(forward, device, setting.rounds)
     network.train()
-    step_s = fastest(step, device)
+    step_s = fastest(step, device, setting.rounds)
     return forward_s, step_s
 
 
-def table(names: list[str], size_px: int, device: str) -> tuple[list[str], dict[str, float]]:
-    """Return the lines of the table and the seconds of each network's training step."""
+@dataclass(frozen=True)
+class Cost:
+    """What a network costs; ratios are to the reference in the same process."""
+
+    parameters_m: float
+    gmacs: float
+    forward_ratio: float
+    step_ratio: float
+    forward_s: float
+    step_s: float
+
+
+def measure(names: list[str], setting: Setting, work: Path | None) -> dict[str, Cost]:
+    """Return the costs of networks; those that the work file has are not measured again."""
+    known: dict[str, dict[str, dict[str, float]]] = {}
+    if work is not None and work.is_file():
+        known = json.loads(work.read_text(encoding="utf-8"))
+    done = known.setdefault(setting.key, {})
+    reference: tuple[float, float] | None = None
+    for name in names:
+        if name in done:
+            continue
+        reference = reference or seconds(REFERENCE, setting)
+        forward_s, step_s = reference if name == REFERENCE else seconds(name, setting)
+        ratios = forward_s / reference[0], step_s / reference[1]
+        done[name] = asdict(Cost(*count(name), *ratios, forward_s, step_s))
+        print(f"{name}: {done[name]}", file=sys.stderr, flush=True)
+        if work is not None:
+            work.parent.mkdir(parents=True, exist_ok=True)
+            work.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    return {name: Cost(**done[name]) for name in names}
+
+
+def table(costs: dict[str, Cost], setting: Setting) -> list[str]:
+    """Return the lines of the table."""
     lines = [
-        f"Two images of {size_px} px, {device}, {torch.get_num_threads()} thread(s); "
-        f"GMACs of one image of {COUNT_SIDE_PX} px; {CLASSES} classes. C2FNet: GMACs of the "
-        "first look.",
+        f"Two images of {setting.key}; GMACs of one image of {COUNT_SIDE_PX} px; {CLASSES} "
+        "classes. C2FNet: GMACs of the first look.",
         "",
         "| network | parameters (M) | GMACs | forward | training step | s per megapixel |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    steps: dict[str, float] = {}
-    megapixels = 2 * size_px**2 / 1e6
-    reference = seconds(REFERENCE, size_px, device)
-    for name in names:
-        measured = reference if name == REFERENCE else seconds(name, size_px, device)
-        steps[name] = measured[1]
-        parameters, macs = count(name)
-        ratios = [m / r for m, r in zip(measured, reference, strict=True)]
-        lines.append(
-            f"| `{name}` | {parameters:.2f} | {macs:.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} "
-            f"| {measured[0] / megapixels:.2f} |"
-        )
-        print(lines[-1], file=sys.stderr, flush=True)
-    lines += ["", f"1.00 is {reference[0]:.3f} s forward and {reference[1]:.3f} s per step."]
-    return lines, steps
+    megapixels = 2 * setting.size_px**2 / 1e6
+    lines += [
+        f"| `{name}` | {cost.parameters_m:.2f} | {cost.gmacs:.1f} | {cost.forward_ratio:.2f} "
+        f"| {cost.step_ratio:.2f} | {cost.forward_s / megapixels:.3g} |"
+        for name, cost in costs.items()
+    ]
+    if REFERENCE in costs:
+        unit = costs[REFERENCE]
+        lines += ["", f"1.00 is {unit.forward_s:.3f} s forward and {unit.step_s:.3f} s per step."]
+    return lines
 
 
 def loss_ratio(size_px: int, device: str) -> float:
@@ -249,14 +305,18 @@ def main() -> int:
     parser.add_argument("--size-px", type=int, default=128)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=2, help="repetitions after one to warm up")
+    parser.add_argument("--work", type=Path, help="file that keeps what has been measured")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--page", type=Path, help="put the table into this page")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    every = ",".join((*SMALLER, *LARGER))
+    every = ",".join((*SMALLER, *LARGER, *GENERAL))
     names = (every if options.networks == "all" else options.networks).split(",")
-    lines, steps = table(names, options.size_px, options.device)
-    step = steps.get("hi_resnet") or seconds("hi_resnet", options.size_px, options.device)[1]
+    setting = Setting(options.size_px, options.device, options.rounds)
+    costs = measure(names, setting, options.work)
+    lines = table(costs, setting)
+    step = costs["hi_resnet"].step_s if "hi_resnet" in costs else seconds("hi_resnet", setting)[1]
     bounds = [
         ("foreground-aware loss / cross-entropy", loss_ratio(256, options.device), BOUND_LOSS),
         (
