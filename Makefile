@@ -29,8 +29,8 @@ demo: setup          ## segment the shipped sample in headless QGIS and render t
 doors: setup         ## segment the sample through QGIS and from the shell, and compare every feature
 	$(PYTHON) scripts/compare_doors.py
 
-demo-train: setup    ## train on the shipped sample (or DATA=folder) and measure the model in demo/train/
-	$(PYTHON) scripts/demo_train.py $(if $(DATA),--data "$(DATA)")
+demo-train: setup    ## train on the shipped sample (or DATA=folder; DOOR=qgis) and measure the model in demo/train/
+	$(PYTHON) scripts/demo_train.py $(if $(DATA),--data "$(DATA)") $(if $(DOOR),--door $(DOOR))
 
 test: setup lint typecheck test-engine test-qgis  ## everything: checks, engine, worker, plugin in QGIS, end to end
 
@@ -64,7 +64,8 @@ bench: setup         ## every benchmark against the goals (QUICK=1, ONLY=a,b, PA
 		$(if $(PAGE),--page $(PAGE))
 
 bench-networks: setup  ## cost of every semantic network, into docs/networks/README.md (BENCH="--size-px 512 --device cuda")
-	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/networks.py --networks all --page docs/networks/README.md $(BENCH)
+	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/networks.py --networks all --size-px 256 \
+		--work build/networks.json --page docs/networks/README.md $(BENCH)
 
 ablations: setup     ## the papers' ablations on land cover, into docs/ablations.md (DATA=folder SEEDS=0,1 SCALE=small)
 	$(PYTHON) benchmarks/ablations.py $(if $(DATA),--data "$(DATA)") --seeds $(SEEDS) --scale $(SCALE) \

@@ -4,13 +4,16 @@
 Run by ``make demo-train``: chips of the Banepa buildings, a quick training on the CPU (under ten
 minutes), the report, the raster segmented with the new model, and the IoU on the test blocks next
 to the same network untrained and to constant guesses. ``DATA=folder`` takes the larger scene
-(``banepa_orthophoto_rgb.tif``, ``banepa_buildings.gpkg``) instead. Everything is written below
-``demo/train/``.
+(``banepa_orthophoto_rgb.tif``, ``banepa_buildings.gpkg``) instead. ``DOOR=qgis`` goes the same way
+through ``qgis_process`` (``rssegment:makechips``, ``train``, ``segment``, ``evaluate``,
+``compare``), and checks that the engine alone finds the same features. Everything is written
+below ``demo/train/``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 import time
@@ -19,17 +22,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyogrio
 import rasterio
+import shapely
 import torch
+from compare_doors import rows
 from numpy.typing import NDArray
 from rasterio.windows import Window
+from training_doors import Door, QgisDoor, ShellDoor
 
-from engine.commands.progress import progress_view
+from demo import DemoError
 from engine.data.chip_folder import ChipFolder
 from engine.evaluate.confusion import ConfusionMatrix
 from engine.models.load import build_network
-from engine.protocol import Event, Log, Metrics, Progress, Result
-from engine.runner import run_named
 from engine.train.publish import publish_model
 from engine.zoo.card import read_card
 
@@ -45,39 +50,6 @@ NAMES = ("background", "building")
 TILE_PX, BATCH = 256, 8
 WIDE_MARGIN = 0.15
 UNTRAINED_SEED = 1
-
-
-class DemoError(Exception):
-    """A step of the demo failed; the message is for people."""
-
-
-class Console:
-    """Shows the events of a job on stderr."""
-
-    def __init__(self) -> None:
-        self.view = progress_view()
-
-    def report(self, event: Event) -> None:
-        """Show one event."""
-        if isinstance(event, Progress):
-            self.view.update(event)
-        elif isinstance(event, Log):
-            self.view.line(event.message)
-        elif isinstance(event, Metrics) and event.series == "val":
-            value = event.values.get("iou_mean", float("nan"))
-            self.view.line(f"step {event.step}: validation IoU {value:.3f}")
-
-    def run(self, name: str, **fields: Any) -> Result:
-        """Run a job.
-
-        Raises:
-            DemoError: If it did not end well.
-        """
-        final = run_named(name, fields, self.report, lambda: False)
-        self.view.close()
-        if not isinstance(final, Result):
-            raise DemoError(f"{name}: {final}")
-        return final
 
 
 def sample(data: Path | None) -> tuple[Path, Path]:
@@ -96,10 +68,10 @@ def untrained_model(trained: Path, folder: Path) -> Path:
     return folder
 
 
-def segment(console: Console, raster: Path, model: Path) -> Path:
+def segment(door: Door, raster: Path, model: Path) -> Path:
     """Segment the raster; return the class raster."""
     classes = OUTPUT / f"{model.name}_classes.tif"
-    console.run(
+    door.run(
         "segment",
         raster=str(raster),
         model=str(model),
@@ -135,18 +107,23 @@ def row(name: str, metrics: dict[str, Any]) -> str:
     return f"{name:<28} building IoU {building:.3f}   mean IoU {metrics['miou']:.3f}"
 
 
-def main() -> int:
-    """Make chips, train, segment, measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder of the larger scene")
-    parser.add_argument("--minutes", type=float, default=6.0, help="longest training")
-    parser.add_argument("--epochs", type=int, default=80)
-    arguments = parser.parse_args()
-    raster, labels = sample(arguments.data)
-    console, begin = Console(), time.monotonic()
-    shutil.rmtree(OUTPUT, ignore_errors=True)
-    OUTPUT.mkdir(parents=True)
-    console.run(
+def test_ground(chips: ChipFolder, raster: Path) -> Path:
+    """Write the outlines of the test chips as a layer; return its file."""
+    with rasterio.open(raster) as dataset:
+        transform, crs = dataset.transform, dataset.crs.to_wkt()
+    outlines = []
+    for chip in chips.chips("test"):
+        left, top = chip.col_off, chip.row_off
+        box = shapely.box(left, top, left + chip.width_px, top + chip.height_px)
+        outlines.append(shapely.transform(box, lambda x, y: transform @ (x, y), interleaved=False))
+    path = OUTPUT / "test_ground.gpkg"
+    pyogrio.raw.write(path, shapely.to_wkb(outlines), [], [], geometry_type="Polygon", crs=crs)
+    return path
+
+
+def train(door: Door, raster: Path, labels: Path, arguments: argparse.Namespace) -> str:
+    """Cut chips and train; return the path of the report."""
+    door.run(
         "chips",
         output=str(OUTPUT / "chips"),
         rasters=[str(raster)],
@@ -156,7 +133,7 @@ def main() -> int:
         split=[60.0, 15.0, 25.0],
         seed=2,
     )
-    result = console.run(
+    result = door.run(
         "train",
         chips=str(OUTPUT / "chips"),
         output=str(OUTPUT / "buildings"),
@@ -169,21 +146,76 @@ def main() -> int:
         data_license="imagery CC-BY-4.0 (OpenAerialMap, HOT); labels ODbL-1.0 (OpenStreetMap)",
         title="Buildings of the sample (demo)",
     )
+    return str(result["report"])
+
+
+def measure_by_jobs(door: Door, chips: ChipFolder, raster: Path, labels: Path) -> None:
+    """Print what the jobs evaluate and compare say about the test ground."""
+    metrics = OUTPUT / "metrics.json"
+    chosen = {"model": str(OUTPUT / "buildings"), "chips": str(chips.path), "split": "test"}
+    door.run("evaluate", **chosen, output=str(metrics), overwrite=True)
+    by_chips = json.loads(metrics.read_text(encoding="utf-8"))
+    layers = {"predicted": str(OUTPUT / "buildings.gpkg"), "truth": str(labels)}
+    area = str(test_ground(chips, raster))
+    door.run("compare", **layers, aoi=area, output=str(metrics), overwrite=True)
+    found = json.loads(metrics.read_text(encoding="utf-8"))
+    print(f"evaluate, test chips one by one: mean IoU {by_chips['miou']:.3f}")
+    print(
+        f"compare, polygons on the test ground: IoU {found['ground']['iou']:.3f}, "
+        f"objects F1 {found['objects']['f1']:.3f}"
+    )
+
+
+def same_features(raster: Path) -> bool:
+    """Segment with the engine alone, and return whether its features are those of the door."""
+    other = OUTPUT / "shell.gpkg"
+    model = str(OUTPUT / "buildings")
+    ShellDoor().run("segment", raster=str(raster), model=model, output=str(other), overwrite=True)
+    through, alone = rows(OUTPUT / "buildings.gpkg"), rows(other)
+    equal = sum(one == two for one, two in zip(through, alone, strict=False))
+    print(f"features: {len(through)} through QGIS, {len(alone)} by the engine alone, {equal} equal")
+    return len(through) == len(alone) == equal > 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder of the larger scene")
+    parser.add_argument("--minutes", type=float, default=6.0, help="longest training")
+    parser.add_argument("--epochs", type=int, default=80)
+    parser.add_argument("--door", choices=("shell", "qgis"), default="shell")
+    parser.add_argument("--margin", type=float, default=WIDE_MARGIN, help="least gain of IoU")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Make chips, train, segment, measure."""
+    arguments = parse_arguments()
+    raster, labels = sample(arguments.data)
+    shutil.rmtree(OUTPUT, ignore_errors=True)
+    OUTPUT.mkdir(parents=True)
+    door: Door = QgisDoor() if arguments.door == "qgis" else ShellDoor()
+    begin = time.monotonic()
+    report = train(door, raster, labels, arguments)
     minutes = (time.monotonic() - begin) / 60
     chips = ChipFolder.open(OUTPUT / "chips")
-    trained = measure(chips, segment(console, raster, OUTPUT / "buildings"))
+    trained = measure(chips, segment(door, raster, OUTPUT / "buildings"))
     raw_model = untrained_model(OUTPUT / "buildings", OUTPUT / "untrained")
-    raw = measure(chips, segment(console, raster, raw_model))
+    raw = measure(chips, segment(door, raster, raw_model))
     guesses = [measure(chips, guess) for guess in range(len(NAMES))]
     print(f"\n{len(chips.chips('test'))} test chips of ground that the training has not seen:")
     print(row("trained", trained))
     print(row("same network, untrained", raw))
     print(row("everywhere building", guesses[1]))
     print(row("nowhere building", guesses[0]))
-    print(f"\nchips and training: {minutes:.1f} minutes; report: {result.outputs['report']}")
+    measure_by_jobs(door, chips, raster, labels)
+    print(f"\nchips and training: {minutes:.1f} minutes; report: {report}")
+    if arguments.door == "qgis" and not same_features(raster):
+        print("the two doors differ", file=sys.stderr)
+        return 1
     best_other = max(m["classes"][1]["iou"] or 0.0 for m in (raw, *guesses))
     margin = (trained["classes"][1]["iou"] or 0.0) - best_other
-    if margin < WIDE_MARGIN:
+    if margin < arguments.margin:
         print(f"the trained network is only {margin:.3f} better", file=sys.stderr)
         return 1
     return 0

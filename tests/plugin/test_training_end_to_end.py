@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("qgis.core")
 
-from osgeo import gdal, osr
+from osgeo import gdal, ogr, osr
 from qgis.core import (
     QgsApplication,
     QgsFeature,
@@ -216,26 +216,77 @@ def test_a_layer_compared_with_itself_is_right(run, labels, tmp_path):
     assert results["MIOU"] == pytest.approx(1.0)
 
 
-def test_qgis_process_makes_chips(raster, labels, tmp_path):
-    truth = saved(labels, tmp_path / "truth.gpkg")
-    profile = tmp_path / "profiles" / "default"
+@pytest.fixture(scope="module")
+def qgis_process(tmp_path_factory):
+    """Run an algorithm in ``qgis_process`` with the plugin in a profile of its own."""
+    folder = tmp_path_factory.mktemp("configuration")
+    profile = folder / "profiles" / "default"
     install = [sys.executable, str(ROOT / "scripts" / "install_plugin.py"), "--link"]
     install += ["--python", PYTHON, "--profile-dir", str(profile)]
     subprocess.run(install, check=True, capture_output=True)
-    command = ["qgis_process", "run", "rssegment:makechips", "--", f"RASTER={raster}"]
-    command += [f"LABELS={truth.source()}", "CLASS_FIELD=kind", "TILE=32", "SPLIT=60,20,20"]
     variables = {
         **{key: value for key, value in os.environ.items() if key != "RS_SEGMENT_PYTHON"},
-        "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path),
+        "QGIS_CUSTOM_CONFIG_PATH": str(folder),
         "QT_QPA_PLATFORM": "offscreen",
     }
-    done = subprocess.run(
-        [*command, f"OUTPUT={tmp_path / 'chips'}"],
-        capture_output=True,
-        text=True,
-        env=variables,
-        cwd=tmp_path,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "chips" / "chips.json").is_file() and "TRAIN_CHIPS" in done.stdout
+
+    def run(name, inputs):
+        done = subprocess.run(
+            ["qgis_process", "--json", "run", f"rssegment:{name}", "-"],
+            input=json.dumps({"inputs": inputs}),
+            **{"capture_output": True, "text": True, "env": variables, "cwd": folder},
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)["results"]
+
+    return run
+
+
+def shell(*arguments):
+    """Run the command line; returns its result event."""
+    command = [PYTHON, "-m", "engine", *map(str, arguments), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def features(path):
+    """Return every feature as its geometry and its attributes."""
+    source = ogr.Open(str(path))  # kept, as its layers do not keep it
+    layer = source.GetLayerByName("classes")
+    return [(bytes(f.GetGeometryRef().ExportToWkb()), f.items()) for f in layer]
+
+
+def test_qgis_process_trains_as_the_shell_does(qgis_process, raster, labels, tmp_path):
+    """The whole chain through both doors: equal chips, weights, features and figures."""
+    truth = saved(labels, tmp_path / "truth.gpkg").source()
+    one, two = tmp_path / "qgis", tmp_path / "shell"
+    one.mkdir(), two.mkdir()
+    cut = {"RASTER": [str(raster)], "LABELS": truth, "CLASS_FIELD": "kind", "TILE": 32}
+    made = qgis_process("makechips", {**cut, "SPLIT": "60,20,20", "OUTPUT": f"{one}/chips"})
+    assert made["TRAIN_CHIPS"] > made["VAL_CHIPS"] > 0
+    learn = {"CHIPS": f"{one}/chips", "NETWORK": "unet", "PRESET": "quick", "OPTIONS": SMALL}
+    model = qgis_process("train", {**learn, "DEVICE": "cpu", "OUTPUT": f"{one}/model"})
+    assert model["OUTPUT"] == f"{one}/model"
+    where = {"RASTER": str(raster), "MODEL_FOLDER": f"{one}/model", "DEVICE": "cpu"}
+    qgis_process("segment", {**where, "OUTPUT": f"{one}/found.gpkg"})
+    seen = {"MODEL": f"{one}/model", "CHIPS": f"{one}/chips", "SPLIT": "val", "DEVICE": "cpu"}
+    measured = qgis_process("evaluate", {**seen, "OUTPUT": f"{one}/evaluate.json"})
+    pair = {"PREDICTED": f"{one}/found.gpkg|layername=classes", "TRUTH": truth}
+    pair |= {"TRUTH_CLASS_FIELD": "kind", "CLASS_FIELD": "class_name"}
+    compared = qgis_process("compare", {**pair, "OUTPUT": f"{one}/compare.json"})
+
+    cut = ["--raster", raster, "--labels", truth, "--class-field", "kind", "--tile", 32]
+    shell("chips", *cut, "--split", "60,20,20", "--output", f"{two}/chips")
+    learn = [word for option in SMALL.split(";") for word in ("--set", option.strip())]
+    learn += ["--network", "unet", "--preset", "quick", "--device", "cpu"]
+    shell("train", "--chips", f"{two}/chips", *learn, "--output", f"{two}/model")
+    run = [raster, "--model", f"{two}/model", "--device", "cpu", "--output", f"{two}/found.gpkg"]
+    shell("segment", *run)
+
+    for name in ("chips/annotations.json", "model/weights.safetensors", "model/curves.csv"):
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+    assert features(one / "found.gpkg") == features(two / "found.gpkg") != []
+    assert compared["IOU"] == json.loads((one / "compare.json").read_text())["ground"]["iou"]
+    assert measured["MIOU"] == json.loads((one / "evaluate.json").read_text())["miou"]
