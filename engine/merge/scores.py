@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geo.jit import as_index
 from ..geo.windows import Window
-from .blend import Scratch, add_scores, add_softmax, choose_labels
+from .blend import Place, Rule, Scratch, Strip, add_tile, choose_labels, new_scratch
 
-Competitors = tuple[NDArray[np.int64], NDArray[np.int64]]
+Span = tuple[int, int]
 
 
 def blend_weights(length_px: int, overlap_px: int) -> NDArray[np.float32]:
@@ -49,13 +48,13 @@ class LabelRule:
     background: tuple[int, ...] = ()
     threshold: float = 0.0
 
-    def competitors(self, classes: int) -> tuple[Competitors, np.float32]:
+    def for_classes(self, classes: int) -> Rule:
         """Return ids that need a score, ids that take what is left, and the score needed."""
         front = [k for k in range(classes) if k not in self.background]
         if self.threshold <= 0 or not front:
-            return (np.arange(classes), np.arange(0)), np.float32(0)
+            return Rule(np.arange(classes), np.arange(0), np.float32(0))
         back = np.array(sorted(self.background), dtype=np.int64)
-        return (np.array(front), back), np.float32(self.threshold)
+        return Rule(np.array(front), back, np.float32(self.threshold))
 
     def labels(
         self, sums: NDArray[np.float32], total: NDArray[np.float32]
@@ -70,11 +69,19 @@ class LabelRule:
             Labels uint8 ``[h, w]`` (255 where there is none) and scores uint8 ``[h, w]``
             (``round(254 * score)`` of the label's class, 255 where there is no label).
         """
-        classes, needed = self.competitors(sums.shape[2])
-        labels = np.empty(total.shape, np.uint8)
-        scores = np.empty(total.shape, np.uint8)
-        choose_labels(sums, total, classes, needed, labels, scores)
-        return labels, scores
+        none = np.empty((0, 0), np.uint8)
+        lines = np.ascontiguousarray(np.moveaxis(sums, 2, 1))
+        strip = Strip(lines, np.ascontiguousarray(total), none, none)
+        return _labels_of(strip, self.for_classes(sums.shape[2]), new_scratch(sums.shape[2]))
+
+
+def _labels_of(
+    strip: Strip, rule: Rule, scratch: Scratch
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    labels = np.empty(strip.total.shape, np.uint8)
+    scores = np.empty(strip.total.shape, np.uint8)
+    choose_labels(strip, rule, labels, scores, scratch)
+    return labels, scores
 
 
 class ScoreAccumulator:
@@ -89,23 +96,42 @@ class ScoreAccumulator:
         width: Width of the strip in pixels.
         tile_px: Height and width of a tile in pixels.
         overlap_px: Length of the blending ramps in pixels.
+        rule: How scores become labels.
     """
 
-    def __init__(self, classes: int, width: int, tile_px: tuple[int, int], overlap_px: int) -> None:
+    def __init__(
+        self,
+        classes: int,
+        width: int,
+        tile_px: tuple[int, int],
+        overlap_px: int,
+        rule: LabelRule | None = None,
+    ) -> None:
         height_px, width_px = tile_px
         self._weights = (blend_weights(height_px, overlap_px), blend_weights(width_px, overlap_px))
-        self._scratch = Scratch(width_px * classes)
-        self._sums = np.zeros((height_px, width, classes), np.float32)
-        self._total = np.zeros((height_px, width), np.float32)
+        self._rule = (rule or LabelRule()).for_classes(classes)
+        self._scratch = new_scratch(classes)
+        self._strip = Strip(
+            sums=np.empty((height_px, classes, width), np.float32),
+            total=np.zeros((height_px, width), np.float32),
+            labels=np.empty((height_px, width), np.uint8),
+            scores=np.empty((height_px, width), np.uint8),
+        )
         self.row_off = 0
 
     def start_at(self, row_off: int) -> None:
         """Begin a strip at this row of the raster; only allowed while nothing is held."""
-        self._sums[:] = 0
-        self._total[:] = 0
+        self._strip.total[:] = 0
         self.row_off = row_off
 
-    def add(self, window: Window, scores: NDArray[np.float32], *, logits: bool = False) -> None:
+    def add(
+        self,
+        window: Window,
+        scores: NDArray[np.float32],
+        *,
+        logits: bool = False,
+        alone: tuple[Span, Span] = ((0, 0), (0, 0)),
+    ) -> None:
         """Add one tile at its place in the strip.
 
         Args:
@@ -113,20 +139,20 @@ class ScoreAccumulator:
             scores: ``[h, w, K]``, at least as large as the tile; what lies beyond it at the
                 bottom and on the right is left out.
             logits: Whether these are logits, of which the softmax is added.
+            alone: First rows and columns of the tile (start, stop) on which no other tile lies:
+                their labels are decided at once, which is the greater part of the work saved.
+                :meth:`take` does not give them.
 
         Raises:
             ValueError: If the tile lies outside the strip.
         """
         top = window.row_off - self.row_off
-        height, width = self._total.shape
+        height, width = self._strip.total.shape
         if top < 0 or top + window.height > height or window.col_off + window.width > width:
             raise ValueError(f"tile {window} is outside the strip at row {self.row_off}")
-        place = (as_index(top), as_index(window.col_off))
+        place = Place(*(np.int64(n) for n in (top, window.col_off, *alone[0], *alone[1])))
         values = np.ascontiguousarray(scores)
-        if logits:
-            add_softmax(self._sums, self._total, values, self._weights, place, self._scratch.arrays)
-        else:
-            add_scores(self._sums, self._total, values, self._weights, place)
+        add_tile(self._strip, values, logits, self._weights, place, self._rule, self._scratch)
 
     def take(self, row_stop: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Take out the rows from the strip's first row up to ``row_stop`` (exclusive).
@@ -135,26 +161,28 @@ class ScoreAccumulator:
             Weighted sums of scores float32 ``[h, width, K]`` and sums of weights ``[h, width]``.
         """
         height = row_stop - self.row_off
-        taken = self._sums[:height].copy(), self._total[:height].copy()
+        total = self._strip.total[:height].copy()
+        sums = np.where((total > 0)[:, None], self._strip.sums[:height], np.float32(0))
         self._drop(height)
-        return taken
+        return np.ascontiguousarray(np.moveaxis(sums, 1, 2)), total
 
-    def flush(self, row_stop: int, rule: LabelRule) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Take out finished rows as :meth:`take` does, as labels and scores of a rule.
+    def flush(self, row_stop: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Take out finished rows as :meth:`take` does, as labels and scores of the rule.
 
         Returns:
             Labels uint8 ``[h, width]`` (255 where no tile was added) and scores uint8
             ``[h, width]`` (``round(254 * score)``, 255 where there is no label).
         """
         height = row_stop - self.row_off
-        labels, scores = rule.labels(self._sums[:height], self._total[:height])
+        rows = Strip(*(part[:height] for part in self._strip))
+        found = _labels_of(rows, self._rule, self._scratch)
         self._drop(height)
-        return labels, scores
+        return found
 
     def _drop(self, height: int) -> None:
         """Move the rows below the first ones to the top and clear the rest."""
-        keep = self._total.shape[0] - height
-        for array in (self._sums, self._total):
+        keep = self._strip.total.shape[0] - height
+        for array in self._strip:
             array[:keep] = array[height:].copy()
-            array[keep:] = 0
+        self._strip.total[keep:] = 0
         self.row_off += height

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..geo.windows import Window, window_starts
 
 DEFAULT_MEMORY_MIB = 512
 MIN_PANEL_TILES = 4
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,15 @@ class TilePlan:
             index -= 1
         return index
 
+    def alone(self, panel: Panel, row_index: int) -> list[tuple[Span, Span]]:
+        """Return the rows and columns of each tile of a row on which no other tile lies.
+
+        They count in the tile's own pixels, from start to before stop.
+        """
+        rows = _alone(self.row_starts, row_index, self.tile_px[0])
+        columns = range(len(panel.tile_starts))
+        return [(rows, _alone(panel.tile_starts, i, self.tile_px[1])) for i in columns]
+
     def windows(self, panel: Panel, row_index: int) -> list[Window]:
         """Return the windows of one row of tiles, in the raster's pixels."""
         row = self.row_starts[row_index]
@@ -109,6 +120,14 @@ def plan_tiles(
         row_starts=tuple(rows),
         panels=_panels(columns, tile[1], width, (panel_px, halo_px)),
     )
+
+
+def _alone(starts: Sequence[int], index: int, length_px: int) -> Span:
+    """Return the part of a tile that its neighbours along one axis do not reach."""
+    start = starts[index]
+    first = max(starts[index - 1] + length_px - start, 0) if index else 0
+    stop = min(starts[index + 1] - start, length_px) if index + 1 < len(starts) else length_px
+    return first, max(first, stop)
 
 
 def _round_up(value: int, multiple: int) -> int:

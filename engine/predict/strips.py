@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,8 @@ from ..merge.blend import NODATA_LABEL
 from ..merge.scores import LabelRule, ScoreAccumulator
 from ..zoo.card import BandSpec
 from .bands import Prefetcher, RowSource, TileRow, iter_tile_rows
-from .plan import Panel, TilePlan
+from .lane import Lane
+from .plan import Panel, Span, TilePlan
 
 TileScores = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
@@ -74,58 +76,82 @@ class TileLoop:
         """
         start = self.start_row(first_row)
         width = panel.read_stop - panel.read_start
-        merged = ScoreAccumulator(self.classes, width, self.plan.tile_px, self.plan.overlap_px)
-        merged.start_at(self.plan.row_starts[start])
-        with Prefetcher(iter_tile_rows(source, self.plan, start)) as tile_rows:
+        plan = self.plan
+        merged = ScoreAccumulator(self.classes, width, plan.tile_px, plan.overlap_px, self.rule)
+        merged.start_at(plan.row_starts[start])
+        above: Future[list[PanelStrip]] | None = None
+        with (
+            Prefetcher(iter_tile_rows(source, plan, start)) as tile_rows,
+            Lane("rs-segment-merge") as lane,
+        ):
             for tile_row in tile_rows:
-                self._run_row(panel, tile_row, merged, counts)
-                for strip in self.finish(panel, tile_row, merged):
-                    if strip.row_index >= first_row:
-                        yield strip
+                self._run_row(panel, tile_row, (merged, lane), counts)
+                finished = lane.send(self.finish, panel, tile_row, merged)
+                if not self.finishes_beside:
+                    lane.wait()
+                if above is not None:
+                    yield from (s for s in above.result() if s.row_index >= first_row)
+                above = finished
+            if above is not None:
+                yield from (s for s in above.result() if s.row_index >= first_row)
+
+    @property
+    def finishes_beside(self) -> bool:
+        """Whether :meth:`finish` may run while the network is at the next tiles."""
+        return True
 
     def start_row(self, first_row: int) -> int:
         """Return the row of tiles to begin with, so that ``first_row`` comes out as always."""
         return self.plan.first_row_for(first_row)
 
-    def finish(self, panel: Panel, row: TileRow, merged: ScoreAccumulator) -> Iterator[PanelStrip]:
-        """Yield the strips that are final once this row of tiles is merged."""
+    def finish(self, panel: Panel, row: TileRow, merged: ScoreAccumulator) -> list[PanelStrip]:
+        """Return the strips that are final once this row of tiles is merged."""
         row_start, row_stop = self.plan.strip_rows(row.index)
-        labels, scores = merged.flush(row_stop, self.rule)
         valid = row.valid[: row_stop - row_start]
-        yield self._strip(panel, row.index, (labels, scores), valid)
+        return [self._strip(panel, row.index, merged.flush(row_stop), valid)]
 
     def _run_row(
-        self, panel: Panel, row: TileRow, merged: ScoreAccumulator, counts: TileCounts
+        self,
+        panel: Panel,
+        row: TileRow,
+        merging: tuple[ScoreAccumulator, Lane],
+        counts: TileCounts,
     ) -> None:
         """Send the tiles of one row that hold a valid pixel through the network."""
         gains = gains_and_shifts(self.bands)
         tiles = np.empty((self.batch, *self.plan.input_px, len(self.bands)), np.float32)
-        pending: list[Window] = []
-        for window in self.plan.windows(panel, row.index):
+        pending: list[tuple[Window, tuple[Span, Span]]] = []
+        windows = self.plan.windows(panel, row.index)
+        for window, alone in zip(windows, self.alone(panel, row.index), strict=True):
             local = window._replace(col_off=window.col_off - panel.read_start)
             if not row.valid[:, local.col_off : local.col_off + local.width].any():
                 counts.skipped += 1
                 continue
             normalize_tile(tiles[len(pending)], (row.pixels, row.valid), local, gains)
-            pending.append(local)
+            pending.append((local, alone))
             if len(pending) == self.batch:
-                self._predict(tiles, pending, merged, counts)
+                self._predict(tiles, pending, merging, counts)
                 pending = []
         if pending:
-            self._predict(tiles[: len(pending)], pending, merged, counts)
+            self._predict(tiles[: len(pending)], pending, merging, counts)
         self.on_tiles(counts)
+
+    def alone(self, panel: Panel, row_index: int) -> list[tuple[Span, Span]]:
+        """Return which part of each tile of a row may be decided without its neighbours."""
+        return self.plan.alone(panel, row_index)
 
     def _predict(
         self,
         tiles: NDArray[np.float32],
-        windows: Sequence[Window],
-        merged: ScoreAccumulator,
+        windows: Sequence[tuple[Window, tuple[Span, Span]]],
+        merging: tuple[ScoreAccumulator, Lane],
         counts: TileCounts,
     ) -> None:
         if self.cancelled():
             raise JobCancelled
-        for window, scores in zip(windows, self.predict(tiles), strict=True):
-            merged.add(window, scores, logits=self.logits)
+        merged, lane = merging
+        for (window, alone), scores in zip(windows, self.predict(tiles), strict=True):
+            lane.send(merged.add, window, scores, logits=self.logits, alone=alone)
         counts.done += len(windows)
         self.on_tiles(counts)
 

@@ -68,7 +68,7 @@ def test_strips_equal_the_whole_raster_mean(
             tiles.append((window, scores.transpose(2, 0, 1)))
             merged.add(window, scores)
         stop = starts[number + 1] if number + 1 < len(starts) else height
-        strips.append(merged.flush(stop, LabelRule()))
+        strips.append(merged.flush(stop))
     labels = np.concatenate([s[0] for s in strips])
     scores = np.concatenate([s[1] for s in strips])
     mean = merge_whole(tiles, (3, height, width), tile, overlap)
@@ -83,7 +83,7 @@ def test_more_than_255_overlaps_do_not_wrap() -> None:
     scores = np.full((300, 1, 2), (0.2, 0.8), np.float32)
     for _ in range(300):
         merged.add(Window(0, 0, 300, 1), scores)
-    labels, quantised = merged.flush(300, LabelRule())
+    labels, quantised = merged.flush(300)
     assert np.all(labels == 1)
     assert np.all(quantised == round(0.8 * 254))
 
@@ -92,7 +92,7 @@ def test_pixels_without_a_tile_are_nodata() -> None:
     merged = ScoreAccumulator(2, 7, (3, 3), 0)
     scores = np.full((3, 3, 2), 0.5, np.float32)
     merged.add(Window(0, 3, 3, 3), scores)
-    labels, quantised = merged.flush(3, LabelRule())
+    labels, quantised = merged.flush(3)
     assert np.array_equal(labels[0], [255, 255, 255, 0, 0, 0, 255])
     assert np.array_equal(quantised[0], [255, 255, 255, 127, 127, 127, 255])
 
@@ -144,7 +144,7 @@ def test_softmax_is_exact_to_single_precision(classes: int, spread: float, seed:
     exact = powers / powers.sum(2, keepdims=True)
     merged = ScoreAccumulator(classes, 9, (7, 9), 0)
     merged.add(Window(0, 0, 7, 9), logits, logits=True)
-    labels, scores = merged.flush(7, LabelRule())
+    labels, scores = merged.flush(7)
     best = np.take_along_axis(exact, labels[..., None].astype(int), 2)[..., 0]
     assert np.all(best >= exact.max(2) - 1e-6)
     assert np.all(np.abs(scores - 254 * best) <= 0.5 + 254 * 1e-6)
@@ -155,7 +155,7 @@ def test_what_lies_beyond_the_tile_is_left_out() -> None:
     scores = np.zeros((4, 8, 2), np.float32)
     scores[:2, :3, 1] = 1
     merged.add(Window(0, 1, 2, 3), scores)
-    labels, _ = merged.flush(2, LabelRule())
+    labels, _ = merged.flush(2)
     assert labels.tolist() == [[255, 1, 1, 1]] * 2
 
 
