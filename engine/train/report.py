@@ -6,6 +6,7 @@ import base64
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ..data.chip_folder import SPLITS, ChipFolder
@@ -18,7 +19,7 @@ from .recipe import Recipe, resolve_recipe
 from .record_rows import COMMAND_KEY, plain_text, record_rows, shell_line
 from .report_pictures import FALSE, MISSED, MIXED_UP, PARTS, curves_figure, tile_picture
 
-TILES_SHOWN = 4
+TILES_SHOWN, SOURCES_SHOWN = 4, 12
 Cells = Sequence[tuple[Any, ...]]
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem;"
@@ -191,7 +192,22 @@ def _data(folder: ChipFolder) -> str:
     ]
     bands = [(b.name, b.mean, b.std, b.min, b.p2, b.p98, b.max) for b in folder.bands]
     columns = ("band", "mean", "std", "min", "2 %", "98 %", "max")
-    return parts + _table(about) + _table(bands, columns)
+    return parts + _table(about) + _sources(record) + _table(bands, columns)
+
+
+def _sources(record: Mapping[str, Any]) -> str:
+    """Return the names of the rasters or images that the chips were cut from, the first ones."""
+    found = list(record.get("sources") or [])
+    rows = [
+        (
+            Path(str(s.get("raster") or s.get("image") or "–")).name,
+            s.get("polygons"),
+            s.get("gsd_m"),
+        )
+        for s in found[:SOURCES_SHOWN]
+    ]
+    more = f"<p>and {len(found) - len(rows)} more</p>" if len(found) > len(rows) else ""
+    return _table(rows, ("cut from", "polygons", "pixel size (m)")) + more if rows else ""
 
 
 def _recipe(recipe: Recipe, task: str) -> str:
@@ -230,7 +246,7 @@ def _right(number: bool) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) <= 1 else f"{value:.6g}"
+        return f"{value:.4f}" if 0 < abs(value) < 1 else f"{value:.6g}"
     return f"{value:,}".replace(",", " ") if isinstance(value, int) else _text(plain_text(value))
 
 
