@@ -196,7 +196,7 @@ class Run:
         one_stage = arguments.network.startswith(("solo", "facenet"))
         options = {**OPTIONS["solo" if one_stage else "rcnn"], **json.loads(arguments.options)}
         self.network = create_model(arguments.network, num_classes=CLASSES, **options)
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=arguments.lr)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=arguments.lr, fused=True)
         self.step, self.seconds = 0, 0.0
         self.folder: Path = arguments.output
         self.folder.mkdir(parents=True, exist_ok=True)

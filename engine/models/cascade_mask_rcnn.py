@@ -19,93 +19,45 @@ from typing import Any
 from .blocks.cascade_roi_heads import CascadeRoiHeads
 from .blocks.mask_heads import Flow, MaskCascade
 from .blocks.rcnn_parts import InstanceRcnn, RcnnOptions
-from .mask_rcnn import rcnn_backbone
-from .registry import register
+from .mask_rcnn import build_rcnn
+from .registry import INSTANCE, register, register_backbones
 
 
-def cascade(
-    name: str,
-    *,
-    num_classes: int,
-    in_channels: int,
-    mask_flow: Flow,
-    idle_first_bridge: bool = False,
-    **options: Any,
-) -> InstanceRcnn:
-    """Build a cascade on a backbone.
-
-    Args:
-        name: timm's name of the backbone.
-        num_classes: Foreground classes.
-        in_channels: Number of input bands.
-        mask_flow: See :class:`engine.models.blocks.mask_heads.MaskCascade`.
-        idle_first_bridge: See there.
-        options: ``pretrained`` and ``freeze`` of the backbone, and those of
-            :class:`engine.models.blocks.rcnn_parts.RcnnOptions`.
-    """
-    pretrained, freeze = options.pop("pretrained", ""), options.pop("freeze", None)
-    chosen = RcnnOptions(**options)
-    backbone = rcnn_backbone(
-        name,
-        in_channels=in_channels,
-        width=chosen.width,
-        pretrained=pretrained,
-        freeze=freeze,
-    )
-    masks = MaskCascade(
-        num_classes, flow=mask_flow, idle_first_bridge=idle_first_bridge, width=chosen.width
-    )
-    heads = CascadeRoiHeads(num_classes, masks, chosen)
-    return InstanceRcnn(
-        backbone, heads, num_classes=num_classes, in_channels=in_channels, options=chosen
-    )
-
-
-@register("cascade_mask_rcnn", task="instance")
+@register("cascade_mask_rcnn", task=INSTANCE)
 def cascade_mask_rcnn(
     *,
     num_classes: int,
     in_channels: int = 3,
     backbone: str = "resnet50",
     mask_flow: Flow = "v1",
+    idle_first_bridge: bool = False,
     **options: Any,
 ) -> InstanceRcnn:
-    """Build Cascade Mask R-CNN on a backbone of timm; options as for :func:`cascade`."""
-    return cascade(
-        backbone,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        mask_flow=mask_flow,
-        **options,
-    )
+    """Build Cascade Mask R-CNN on a backbone of timm.
 
-
-@register("cascade_mask_rcnn_r50", task="instance")
-def cascade_mask_rcnn_r50(
-    *, num_classes: int, in_channels: int = 3, mask_flow: Flow = "v1", **options: Any
-) -> InstanceRcnn:
-    """Build Cascade Mask R-CNN on ResNet-50 (76.80 M trainable for one class, frozen).
-
-    ``mask_flow="v2"`` adds the bridges of ISNetV2; further options as for :func:`cascade`.
+    Args:
+        num_classes: Foreground classes.
+        in_channels: Number of input bands.
+        backbone: timm's name, for example ``resnet18`` or ``hrnet_w18``.
+        mask_flow: See :class:`engine.models.blocks.mask_heads.MaskCascade`; ``v2`` adds the
+            bridges of ISNetV2.
+        idle_first_bridge: See there.
+        options: See :func:`engine.models.mask_rcnn.build_rcnn`.
     """
-    return cascade(
-        "resnet50",
-        num_classes=num_classes,
-        in_channels=in_channels,
-        mask_flow=mask_flow,
-        **options,
+
+    def make_heads(classes: int, chosen: RcnnOptions) -> CascadeRoiHeads:
+        masks = MaskCascade(
+            classes, flow=mask_flow, idle_first_bridge=idle_first_bridge, width=chosen.width
+        )
+        return CascadeRoiHeads(classes, masks, chosen)
+
+    return build_rcnn(
+        make_heads, backbone, num_classes=num_classes, in_channels=in_channels, options=options
     )
 
 
-@register("cascade_mask_rcnn_r101", task="instance")
-def cascade_mask_rcnn_r101(
-    *, num_classes: int, in_channels: int = 3, mask_flow: Flow = "v1", **options: Any
-) -> InstanceRcnn:
-    """Build Cascade Mask R-CNN on ResNet-101 (95.79 M); options as for ResNet-50."""
-    return cascade(
-        "resnet101",
-        num_classes=num_classes,
-        in_channels=in_channels,
-        mask_flow=mask_flow,
-        **options,
-    )
+register_backbones(
+    cascade_mask_rcnn,
+    task=INSTANCE,
+    backbones={"cascade_mask_rcnn_r50": "resnet50", "cascade_mask_rcnn_r101": "resnet101"},
+)

@@ -33,7 +33,7 @@ from .blocks.detection_necks import WIDTH
 from .blocks.face_fpn import FaceFpn, SemanticEnhancement
 from .blocks.path_necks import named_neck
 from .blocks.solo_losses import SoloOptions
-from .registry import register
+from .registry import INSTANCE, register, register_backbones
 from .solov2 import SoloV2
 
 DCN_IN = ("kernel", "cate")
@@ -75,7 +75,7 @@ class FaceNeck(nn.Module):
         return pyramid
 
 
-@register("facenet", task="instance")
+@register("facenet", task=INSTANCE)
 def facenet(
     *,
     num_classes: int,
@@ -101,12 +101,9 @@ def facenet(
         options: ``neck_width`` and ``cag_relu`` of :class:`FaceNeck`, ``pretrained`` and ``freeze``
             of the backbone, and those of :class:`engine.models.blocks.solo_losses.SoloOptions`.
     """
-    pretrained, freeze = options.pop("pretrained", ""), options.pop("freeze", None)
     width, relu = options.pop("neck_width", WIDTH), options.pop("cag_relu", False)
     places = tuple(options.pop("dcn_in", ())) or DCN_IN
-    body = DetectionBackbone(
-        backbone, in_channels=in_channels, pretrained=pretrained, freeze=freeze
-    )
+    body = DetectionBackbone.with_options(backbone, in_channels, options)
     return SoloV2(
         num_classes=num_classes,
         backbone=body,
@@ -115,18 +112,8 @@ def facenet(
     )
 
 
-@register("facenet_r101", task="instance")
-def facenet_r101(*, num_classes: int, in_channels: int = 3, **options: Any) -> SoloV2:
-    """Build FACENet on ResNet-101 (93.35 M trainable parameters for 15 classes, frozen).
-
-    Options as for :func:`facenet`.
-    """
-    return facenet(
-        num_classes=num_classes, in_channels=in_channels, backbone="resnet101", **options
-    )
-
-
-@register("facenet_r50", task="instance")
-def facenet_r50(*, num_classes: int, in_channels: int = 3, **options: Any) -> SoloV2:
-    """Build FACENet on ResNet-50; options as for :func:`facenet`."""
-    return facenet(num_classes=num_classes, in_channels=in_channels, backbone="resnet50", **options)
+register_backbones(
+    facenet,
+    task=INSTANCE,
+    backbones={"facenet_r50": "resnet50", "facenet_r101": "resnet101"},
+)

@@ -22,11 +22,11 @@ from typing import Any
 
 from .blocks.mask_heads import Flow
 from .blocks.rcnn_parts import InstanceRcnn
-from .cascade_mask_rcnn import cascade
-from .registry import register
+from .cascade_mask_rcnn import cascade_mask_rcnn
+from .registry import INSTANCE, register, register_backbones
 
 
-@register("hq_isnet", task="instance")
+@register("hq_isnet", task=INSTANCE)
 def hq_isnet(
     *,
     num_classes: int,
@@ -38,58 +38,23 @@ def hq_isnet(
     """Build HQ-ISNet on a HRNet of timm, for example ``hrnet_w18_small``.
 
     ``mask_flow="v1"`` is ISNetV1; further options as for
-    :func:`engine.models.cascade_mask_rcnn.cascade`.
+    :func:`engine.models.cascade_mask_rcnn.cascade_mask_rcnn`.
     """
-    return cascade(
-        backbone,
+    return cascade_mask_rcnn(
         num_classes=num_classes,
         in_channels=in_channels,
+        backbone=backbone,
         mask_flow=mask_flow,
         **options,
     )
 
 
-@register("hq_isnet_w18", task="instance")
-def hq_isnet_w18(
-    *, num_classes: int, in_channels: int = 3, mask_flow: Flow = "v2", **options: Any
-) -> InstanceRcnn:
-    """Build HQ-ISNet on HRNet-W18 (62.95 M parameters with ``idle_first_bridge``).
-
-    ``mask_flow="v1"`` is ISNetV1; further options as for
-    :func:`engine.models.cascade_mask_rcnn.cascade`.
-    """
-    return cascade(
-        "hrnet_w18",
-        num_classes=num_classes,
-        in_channels=in_channels,
-        mask_flow=mask_flow,
-        **options,
-    )
-
-
-@register("hq_isnet_w32", task="instance")
-def hq_isnet_w32(
-    *, num_classes: int, in_channels: int = 3, mask_flow: Flow = "v2", **options: Any
-) -> InstanceRcnn:
-    """Build HQ-ISNet on HRNet-W32 (82.75 M); options as for :func:`hq_isnet_w18`."""
-    return cascade(
-        "hrnet_w32",
-        num_classes=num_classes,
-        in_channels=in_channels,
-        mask_flow=mask_flow,
-        **options,
-    )
-
-
-@register("hq_isnet_w40", task="instance")
-def hq_isnet_w40(
-    *, num_classes: int, in_channels: int = 3, mask_flow: Flow = "v2", **options: Any
-) -> InstanceRcnn:
-    """Build HQ-ISNet on HRNet-W40 (98.99 M); options as for :func:`hq_isnet_w18`."""
-    return cascade(
-        "hrnet_w40",
-        num_classes=num_classes,
-        in_channels=in_channels,
-        mask_flow=mask_flow,
-        **options,
-    )
+register_backbones(
+    hq_isnet,
+    task=INSTANCE,
+    backbones={
+        "hq_isnet_w18": "hrnet_w18",
+        "hq_isnet_w32": "hrnet_w32",
+        "hq_isnet_w40": "hrnet_w40",
+    },
+)

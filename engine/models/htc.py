@@ -32,8 +32,8 @@ from .blocks.rcnn_parts import (
     RcnnOptions,
 )
 from .blocks.semantic_branch import LEVEL, SemanticBranch, class_maps, semantic_loss
-from .mask_rcnn import rcnn_backbone
-from .registry import register
+from .mask_rcnn import build_rcnn
+from .registry import INSTANCE, register, register_backbones
 
 SEMANTIC = "semantic"
 SEMANTIC_WEIGHT = 0.2
@@ -113,7 +113,7 @@ def _scene(features: dict[str, Tensor], boxes: list[Tensor]) -> Tensor:
     return aligned
 
 
-@register("htc", task="instance")
+@register("htc", task=INSTANCE)
 def htc(
     *,
     num_classes: int,
@@ -131,31 +131,15 @@ def htc(
         backbone: timm's name, for example ``resnet18`` or ``hrnet_w18``.
         semantic: Whether there is a semantic branch.
         idle_first_bridge: See :class:`engine.models.blocks.mask_heads.MaskCascade`.
-        options: ``pretrained`` and ``freeze`` of the backbone, and those of
-            :class:`engine.models.blocks.rcnn_parts.RcnnOptions`.
+        options: See :func:`engine.models.mask_rcnn.build_rcnn`.
     """
-    pretrained, freeze = options.pop("pretrained", ""), options.pop("freeze", None)
-    chosen = RcnnOptions(**options)
-    body = rcnn_backbone(
-        backbone,
-        in_channels=in_channels,
-        width=chosen.width,
-        pretrained=pretrained,
-        freeze=freeze,
-    )
-    heads = HtcRoiHeads(num_classes, chosen, semantic=semantic, idle_first_bridge=idle_first_bridge)
-    return InstanceRcnn(
-        body, heads, num_classes=num_classes, in_channels=in_channels, options=chosen
+
+    def make_heads(classes: int, chosen: RcnnOptions) -> HtcRoiHeads:
+        return HtcRoiHeads(classes, chosen, semantic=semantic, idle_first_bridge=idle_first_bridge)
+
+    return build_rcnn(
+        make_heads, backbone, num_classes=num_classes, in_channels=in_channels, options=options
     )
 
 
-@register("htc_r50", task="instance")
-def htc_r50(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build HTC on ResNet-50 (79.69 M trainable for one class, frozen); options as :func:`htc`."""
-    return htc(num_classes=num_classes, in_channels=in_channels, backbone="resnet50", **options)
-
-
-@register("htc_r101", task="instance")
-def htc_r101(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build HTC on ResNet-101 (98.68 M trainable for one class, frozen)."""
-    return htc(num_classes=num_classes, in_channels=in_channels, backbone="resnet101", **options)
+register_backbones(htc, task=INSTANCE, backbones={"htc_r50": "resnet50", "htc_r101": "resnet101"})

@@ -15,6 +15,7 @@ Differences from the paper:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
@@ -22,7 +23,6 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
 from torchvision.models.detection.roi_heads import RoIHeads
 
 from .blocks.detection_backbone import DetectionBackbone
-from .blocks.detection_necks import WIDTH
 from .blocks.path_necks import named_neck
 from .blocks.rcnn_parts import (
     BOX_SIDE,
@@ -34,25 +34,41 @@ from .blocks.rcnn_parts import (
     RcnnOptions,
     roi_align,
 )
-from .registry import register
+from .registry import INSTANCE, register, register_backbones
 
 MASK_DEPTH = 4
 
 
-def rcnn_backbone(
-    name: str,
+def build_rcnn(
+    make_heads: Callable[[int, RcnnOptions], RoIHeads],
+    backbone: str,
     *,
+    num_classes: int,
     in_channels: int,
-    width: int = WIDTH,
-    pretrained: str = "",
-    freeze: bool | None = None,
-) -> RcnnBackbone:
-    """Build backbone and neck: high-resolution pyramid on HRNet, else a feature pyramid."""
-    backbone = DetectionBackbone(
-        name, in_channels=in_channels, pretrained=pretrained, freeze=freeze
+    options: Mapping[str, Any],
+) -> InstanceRcnn:
+    """Build a two-stage network: high-resolution pyramid on HRNet, else a feature pyramid.
+
+    Args:
+        make_heads: From the foreground classes and the options to the heads of the regions.
+        backbone: timm's name.
+        num_classes: Foreground classes.
+        in_channels: Number of input bands.
+        options: ``pretrained`` and ``freeze`` of the backbone, and those of
+            :class:`engine.models.blocks.rcnn_parts.RcnnOptions`.
+    """
+    own = dict(options)
+    body = DetectionBackbone.with_options(backbone, in_channels, own)
+    chosen = RcnnOptions(**own)
+    pyramid = "hrfpn" if backbone.startswith("hrnet") else "fpn"
+    neck = named_neck(pyramid, body.channels, chosen.width)
+    return InstanceRcnn(
+        RcnnBackbone(body, neck),
+        make_heads(num_classes, chosen),
+        num_classes=num_classes,
+        in_channels=in_channels,
+        options=chosen,
     )
-    neck = named_neck("hrfpn" if name.startswith("hrnet") else "fpn", backbone.channels, width)
-    return RcnnBackbone(backbone, neck)
 
 
 def single_stage_heads(num_classes: int, options: RcnnOptions) -> dict[str, Any]:
@@ -76,7 +92,7 @@ def single_stage_heads(num_classes: int, options: RcnnOptions) -> dict[str, Any]
     }
 
 
-@register("mask_rcnn", task="instance")
+@register("mask_rcnn", task=INSTANCE)
 def mask_rcnn(
     *, num_classes: int, in_channels: int = 3, backbone: str = "resnet50", **options: Any
 ) -> InstanceRcnn:
@@ -86,59 +102,25 @@ def mask_rcnn(
         num_classes: Foreground classes.
         in_channels: Number of input bands.
         backbone: timm's name, for example ``resnet18`` or ``hrnet_w18``.
-        options: ``pretrained`` and ``freeze`` of the backbone, and those of
-            :class:`engine.models.blocks.rcnn_parts.RcnnOptions`.
+        options: See :func:`build_rcnn`.
     """
-    pretrained, freeze = options.pop("pretrained", ""), options.pop("freeze", None)
-    chosen = RcnnOptions(**options)
-    body = rcnn_backbone(
+    return build_rcnn(
+        lambda classes, chosen: RoIHeads(**single_stage_heads(classes, chosen)),
         backbone,
+        num_classes=num_classes,
         in_channels=in_channels,
-        width=chosen.width,
-        pretrained=pretrained,
-        freeze=freeze,
-    )
-    heads = RoIHeads(**single_stage_heads(num_classes, chosen))
-    return InstanceRcnn(
-        body, heads, num_classes=num_classes, in_channels=in_channels, options=chosen
+        options=options,
     )
 
 
-@register("mask_rcnn_r50", task="instance")
-def mask_rcnn_r50(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build Mask R-CNN on ResNet-50 (43.75 M trainable parameters for one class, frozen)."""
-    return mask_rcnn(
-        num_classes=num_classes, in_channels=in_channels, backbone="resnet50", **options
-    )
-
-
-@register("mask_rcnn_r101", task="instance")
-def mask_rcnn_r101(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build Mask R-CNN on ResNet-101 (62.74 M)."""
-    return mask_rcnn(
-        num_classes=num_classes, in_channels=in_channels, backbone="resnet101", **options
-    )
-
-
-@register("mask_rcnn_hrfpn_w18", task="instance")
-def mask_rcnn_hrfpn_w18(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build Mask R-CNN on HRNet-W18 (29.70 M)."""
-    return mask_rcnn(
-        num_classes=num_classes, in_channels=in_channels, backbone="hrnet_w18", **options
-    )
-
-
-@register("mask_rcnn_hrfpn_w32", task="instance")
-def mask_rcnn_hrfpn_w32(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build Mask R-CNN on HRNet-W32 (49.50 M)."""
-    return mask_rcnn(
-        num_classes=num_classes, in_channels=in_channels, backbone="hrnet_w32", **options
-    )
-
-
-@register("mask_rcnn_hrfpn_w40", task="instance")
-def mask_rcnn_hrfpn_w40(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build Mask R-CNN on HRNet-W40 (65.75 M)."""
-    return mask_rcnn(
-        num_classes=num_classes, in_channels=in_channels, backbone="hrnet_w40", **options
-    )
+register_backbones(
+    mask_rcnn,
+    task=INSTANCE,
+    backbones={
+        "mask_rcnn_r50": "resnet50",
+        "mask_rcnn_r101": "resnet101",
+        "mask_rcnn_hrfpn_w18": "hrnet_w18",
+        "mask_rcnn_hrfpn_w32": "hrnet_w32",
+        "mask_rcnn_hrfpn_w40": "hrnet_w40",
+    },
+)

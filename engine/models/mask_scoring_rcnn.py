@@ -31,8 +31,8 @@ from .blocks.hooked_roi_heads import (
     own_channel,
 )
 from .blocks.rcnn_parts import MASK_SIDE, InstanceRcnn, RcnnOptions
-from .mask_rcnn import rcnn_backbone, single_stage_heads
-from .registry import register
+from .mask_rcnn import build_rcnn, single_stage_heads
+from .registry import INSTANCE, register, register_backbones
 
 DEPTH = 4
 IOU_WEIGHT = 0.5
@@ -183,48 +183,23 @@ class MaskScoringRoiHeads(HookedRoiHeads):
         return pooled, self.mask_predictor(self.mask_head(pooled))
 
 
-@register("mask_scoring_rcnn", task="instance")
+@register("mask_scoring_rcnn", task=INSTANCE)
 def mask_scoring_rcnn(
     *, num_classes: int, in_channels: int = 3, backbone: str = "resnet50", **options: Any
 ) -> InstanceRcnn:
-    """Build Mask Scoring R-CNN on a backbone of timm.
-
-    ``options``: ``pretrained`` and ``freeze`` of the backbone, and those of
-    :class:`engine.models.blocks.rcnn_parts.RcnnOptions`.
-    """
-    pretrained, freeze = options.pop("pretrained", ""), options.pop("freeze", None)
-    chosen = RcnnOptions(**options)
-    body = rcnn_backbone(
-        backbone,
-        in_channels=in_channels,
-        width=chosen.width,
-        pretrained=pretrained,
-        freeze=freeze,
-    )
-    heads = MaskScoringRoiHeads(
-        MaskIouHead(num_classes, chosen.width, chosen.hidden),
-        **single_stage_heads(num_classes, chosen),
-    )
-    return InstanceRcnn(
-        body, heads, num_classes=num_classes, in_channels=in_channels, options=chosen
+    """Build Mask Scoring R-CNN on a backbone of timm; options of :func:`.mask_rcnn.build_rcnn`."""
+    return build_rcnn(
+        _heads, backbone, num_classes=num_classes, in_channels=in_channels, options=options
     )
 
 
-@register("mask_scoring_rcnn_r50", task="instance")
-def mask_scoring_rcnn_r50(
-    *, num_classes: int, in_channels: int = 3, **options: Any
-) -> InstanceRcnn:
-    """Build Mask Scoring R-CNN on ResNet-50 (60.01 M trainable for one class, frozen)."""
-    return mask_scoring_rcnn(
-        num_classes=num_classes, in_channels=in_channels, backbone="resnet50", **options
-    )
+def _heads(num_classes: int, options: RcnnOptions) -> MaskScoringRoiHeads:
+    overlap = MaskIouHead(num_classes, options.width, options.hidden)
+    return MaskScoringRoiHeads(overlap, **single_stage_heads(num_classes, options))
 
 
-@register("mask_scoring_rcnn_r101", task="instance")
-def mask_scoring_rcnn_r101(
-    *, num_classes: int, in_channels: int = 3, **options: Any
-) -> InstanceRcnn:
-    """Build Mask Scoring R-CNN on ResNet-101 (79.00 M trainable for one class, frozen)."""
-    return mask_scoring_rcnn(
-        num_classes=num_classes, in_channels=in_channels, backbone="resnet101", **options
-    )
+register_backbones(
+    mask_scoring_rcnn,
+    task=INSTANCE,
+    backbones={"mask_scoring_rcnn_r50": "resnet50", "mask_scoring_rcnn_r101": "resnet101"},
+)

@@ -46,8 +46,8 @@ from .blocks.rcnn_parts import (
     InstanceRcnn,
     RcnnOptions,
 )
-from .mask_rcnn import rcnn_backbone, single_stage_heads
-from .registry import register
+from .mask_rcnn import build_rcnn, single_stage_heads
+from .registry import INSTANCE, register, register_backbones
 
 FINE = ROI_LEVELS[0]
 FINE_STRIDE_PX = 2 ** ROI_STRIDES_LOG2[0]
@@ -145,44 +145,22 @@ def _finest_level() -> MultiScaleRoIAlign:
     return pool
 
 
-@register("point_rend", task="instance")
+@register("point_rend", task=INSTANCE)
 def point_rend(
     *, num_classes: int, in_channels: int = 3, backbone: str = "resnet50", **options: Any
 ) -> InstanceRcnn:
-    """Build PointRend on a backbone of timm.
-
-    ``options``: ``pretrained`` and ``freeze`` of the backbone, and those of
-    :class:`engine.models.blocks.rcnn_parts.RcnnOptions`.
-    """
-    pretrained, freeze = options.pop("pretrained", ""), options.pop("freeze", None)
-    chosen = RcnnOptions(**options)
-    body = rcnn_backbone(
+    """Build PointRend on a backbone of timm; options of :func:`.mask_rcnn.build_rcnn`."""
+    return build_rcnn(
+        PointRendRoiHeads,
         backbone,
-        in_channels=in_channels,
-        width=chosen.width,
-        pretrained=pretrained,
-        freeze=freeze,
-    )
-    return InstanceRcnn(
-        body,
-        PointRendRoiHeads(num_classes, chosen),
         num_classes=num_classes,
         in_channels=in_channels,
-        options=chosen,
+        options=options,
     )
 
 
-@register("point_rend_r50", task="instance")
-def point_rend_r50(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build PointRend on ResNet-50; options as for :func:`point_rend`."""
-    return point_rend(
-        num_classes=num_classes, in_channels=in_channels, backbone="resnet50", **options
-    )
-
-
-@register("point_rend_r101", task="instance")
-def point_rend_r101(*, num_classes: int, in_channels: int = 3, **options: Any) -> InstanceRcnn:
-    """Build PointRend on ResNet-101; options as for :func:`point_rend`."""
-    return point_rend(
-        num_classes=num_classes, in_channels=in_channels, backbone="resnet101", **options
-    )
+register_backbones(
+    point_rend,
+    task=INSTANCE,
+    backbones={"point_rend_r50": "resnet50", "point_rend_r101": "resnet101"},
+)

@@ -134,6 +134,38 @@ def register(name: str, *, task: str) -> Callable[[BuilderType], BuilderType]:
     return add
 
 
+def register_backbones(
+    builder: Builder, *, task: str, backbones: Mapping[str, str]
+) -> Mapping[str, Builder]:
+    """Register a builder once more per fixed backbone.
+
+    Args:
+        builder: Builder with a keyword ``backbone``.
+        task: See :func:`register`.
+        backbones: timm's name of the backbone of each new name, which does not take ``backbone``.
+
+    Returns:
+        The new builders by name.
+    """
+    found = {name: _on_backbone(name, builder, its) for name, its in backbones.items()}
+    for name, fixed in found.items():
+        register(name, task=task)(fixed)
+    return found
+
+
+def _on_backbone(name: str, builder: Builder, backbone: str) -> Builder:
+    def build(**options: Any) -> nn.Module:
+        return builder(backbone=backbone, **options)
+
+    own = inspect.signature(builder)
+    kept = [p for p in own.parameters.values() if p.name != "backbone"]
+    build.__name__ = build.__qualname__ = name
+    build.__module__ = builder.__module__
+    build.__doc__ = f"Build ``{builder.__name__}`` on ``{backbone}``; the same options."
+    build.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
+    return build
+
+
 def list_models(task: str | None = None) -> list[str]:
     """Return the names of all builders, or of those of one task, sorted."""
     tasks = {name: module.task for module in NETWORK_MODULES.values() for name in module.names}

@@ -47,7 +47,7 @@ from .blocks.solo_losses import (
 )
 from .blocks.solo_targets import CellTargets, batch_images, quarter_masks
 from .contracts import check_instance_targets
-from .registry import register
+from .registry import INSTANCE, register, register_backbones
 
 STRIDE_PX = 32
 TOWER_WIDTH = 256
@@ -217,7 +217,7 @@ class Solo(nn.Module):
         return logits
 
 
-@register("solo", task="instance")
+@register("solo", task=INSTANCE)
 def solo(
     *,
     num_classes: int,
@@ -239,11 +239,8 @@ def solo(
             :class:`engine.models.blocks.solo_losses.SoloOptions`; towers are 256 wide and seven
             deep unless they say otherwise.
     """
-    pretrained, freeze = options.pop("pretrained", ""), options.pop("freeze", None)
+    body = DetectionBackbone.with_options(backbone, in_channels, options)
     chosen = replace(SoloOptions(tower_width=TOWER_WIDTH, tower_depth=TOWER_DEPTH), **options)
-    body = DetectionBackbone(
-        backbone, in_channels=in_channels, pretrained=pretrained, freeze=freeze
-    )
     return Solo(
         num_classes=num_classes,
         backbone=body,
@@ -252,13 +249,8 @@ def solo(
     )
 
 
-@register("solo_r50", task="instance")
-def solo_r50(*, num_classes: int, in_channels: int = 3, **options: Any) -> Solo:
-    """Build SOLO on ResNet-50; options as for :func:`solo`."""
-    return solo(num_classes=num_classes, in_channels=in_channels, backbone="resnet50", **options)
-
-
-@register("solo_r101", task="instance")
-def solo_r101(*, num_classes: int, in_channels: int = 3, **options: Any) -> Solo:
-    """Build SOLO on ResNet-101 (54.92 M trainable parameters for 15 classes, frozen)."""
-    return solo(num_classes=num_classes, in_channels=in_channels, backbone="resnet101", **options)
+register_backbones(
+    solo,
+    task=INSTANCE,
+    backbones={"solo_r50": "resnet50", "solo_r101": "resnet101"},
+)

@@ -37,7 +37,7 @@ from .blocks.solo_losses import (
 )
 from .blocks.solo_targets import CellTargets, batch_images, quarter_masks
 from .contracts import check_instance_targets
-from .registry import register
+from .registry import INSTANCE, register, register_backbones
 
 STRIDE_PX = 32
 
@@ -169,7 +169,7 @@ class SoloV2(nn.Module):
         return select_instances(found, logits.float().sigmoid(), size_px, self.options)
 
 
-@register("solov2", task="instance")
+@register("solov2", task=INSTANCE)
 def solov2(
     *,
     num_classes: int,
@@ -190,10 +190,7 @@ def solov2(
         options: ``pretrained`` and ``freeze`` of the backbone, and those of
             :class:`engine.models.blocks.solo_losses.SoloOptions`.
     """
-    pretrained, freeze = options.pop("pretrained", ""), options.pop("freeze", None)
-    body = DetectionBackbone(
-        backbone, in_channels=in_channels, pretrained=pretrained, freeze=freeze
-    )
+    body = DetectionBackbone.with_options(backbone, in_channels, options)
     return SoloV2(
         num_classes=num_classes,
         backbone=body,
@@ -202,13 +199,8 @@ def solov2(
     )
 
 
-@register("solov2_r101", task="instance")
-def solov2_r101(*, num_classes: int, in_channels: int = 3, **options: Any) -> SoloV2:
-    """Build SOLOv2 on ResNet-101 (65.06 M trainable parameters for 15 classes, frozen)."""
-    return solov2(num_classes=num_classes, in_channels=in_channels, backbone="resnet101", **options)
-
-
-@register("solov2_r50", task="instance")
-def solov2_r50(*, num_classes: int, in_channels: int = 3, **options: Any) -> SoloV2:
-    """Build SOLOv2 on ResNet-50; options as for :func:`solov2`."""
-    return solov2(num_classes=num_classes, in_channels=in_channels, backbone="resnet50", **options)
+register_backbones(
+    solov2,
+    task=INSTANCE,
+    backbones={"solov2_r50": "resnet50", "solov2_r101": "resnet101"},
+)

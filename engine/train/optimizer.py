@@ -38,7 +38,12 @@ def make_optimizer(
     ]
     if recipe.name == "sgd":
         return torch.optim.SGD(settings, lr=recipe.lr, momentum=recipe.momentum)
-    return torch.optim.AdamW(settings, lr=recipe.lr, betas=(recipe.beta1, recipe.beta2))
+    adamw = torch.optim.AdamW(
+        settings, lr=recipe.lr, betas=(recipe.beta1, recipe.beta2), fused=True
+    )
+    # Lightning refuses to clip gradients of what could unscale them; bfloat16 has no scale.
+    adamw._step_supports_amp_scaling = False
+    return adamw
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -6,6 +6,8 @@ statistics of all batch normalisations alone. That makes sense with trained weig
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from .backbones import call_pyramid, pyramid_channels, timm_pyramid
@@ -40,6 +42,14 @@ class DetectionBackbone(nn.Module):
         if self.frozen:
             for part in FROZEN_PARTS:
                 self.body.get_submodule(part).requires_grad_(False)
+
+    @classmethod
+    def with_options(
+        cls, name: str, in_channels: int, options: dict[str, Any]
+    ) -> DetectionBackbone:
+        """Build a backbone; ``pretrained`` and ``freeze`` are taken out of a builder's options."""
+        pretrained, freeze = options.pop("pretrained", ""), options.pop("freeze", None)
+        return cls(name, in_channels=in_channels, pretrained=pretrained, freeze=freeze)
 
     def train(self, mode: bool = True) -> DetectionBackbone:
         """Switch the mode; batch normalisations of a frozen backbone stay in evaluation mode."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from engine.errors import ModelError
 from engine.models import create_model, list_models, register
@@ -77,3 +79,19 @@ def test_a_taken_name_is_refused() -> None:
         register("pixel_linear", task="semantic")(other)
     with pytest.raises(ValueError, match="task"):
         register("something_else", task="panoptic")
+
+
+def test_a_fixed_backbone_is_the_builder_with_that_backbone() -> None:
+    fixed = find_builder("mask_rcnn_hrfpn_w18")
+    assert "backbone" not in inspect.signature(fixed).parameters
+    with torch.device("meta"):
+        counts = [
+            sum(p.numel() for p in network.parameters())
+            for network in (
+                create_model("mask_rcnn_hrfpn_w18", num_classes=1),
+                create_model("mask_rcnn", num_classes=1, backbone="hrnet_w18"),
+            )
+        ]
+    assert counts[0] == counts[1]
+    with pytest.raises(ModelError, match="backbone"):
+        create_model("mask_rcnn_hrfpn_w18", num_classes=1, backbone="resnet18")
