@@ -69,6 +69,15 @@ def no_network() -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_backend() -> Iterator[None]:
+    """Let networks run on torch in fp32 unless a test says otherwise."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RS_SEGMENT_BACKEND", "torch:fp32")
+    yield
+    patch.undo()
+
+
 @pytest.fixture(autouse=True)
 def fixed_seeds() -> None:
     """Start every test from the same random state, in the libraries that are loaded."""

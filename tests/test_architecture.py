@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "data": (("light", "geo", "data"), (*ARRAYS, "affine", "rasterio", "pycocotools")),
     "predict": (
         ("light", "geo", "models", "merge", "predict"),
-        (*ARRAYS, *NETWORKS, "openvino"),
+        (*ARRAYS, *NETWORKS, "openvino", "onnxruntime"),
     ),
     "evaluate": (
         ("light", "geo", "evaluate"),

@@ -68,7 +68,10 @@ def number_list(kind: type[int] | type[float], count: int = 0) -> NumberReader:
 @click.option("--overlap", "overlap_px", type=int, metavar="N", help="Overlap of tiles in pixels.")
 @click.option("--batch", type=int, metavar="N", help="Tiles per batch; automatic if not given.")
 @click.option("--device", metavar="auto|cpu|cuda[:i]", help="Where the model runs.")
-@click.option("--precision", metavar="auto|fp32|bf16", help="Precision of the model.")
+@click.option("--precision", metavar="auto|fp32|mixed|bf16", help="Precision of the model.")
+@click.option(
+    "--backend", metavar="auto|torch|openvino|onnxruntime", help="What runs a semantic model."
+)
 @click.option("--score", type=float, metavar="T", help="Minimum score, 0 to 1; the card's.")
 @click.option("--min-area", "min_area_m2", type=float, metavar="M2", help="Smallest polygon, m².")
 @click.option("--simplify", "simplify_m", type=float, metavar="M", help="Simplification, metres.")
@@ -195,7 +198,7 @@ def summary(result: Result) -> str:
         lines.append(f"  {result.counts.get('features', 0)} features, finished by an earlier run")
         return "\n".join(lines)
     tiles, skipped = result.counts.get("tiles", 0), result.counts.get("tiles_skipped", 0)
-    where = "{device}, {precision}".format_map({"device": "", "precision": "", **result.details})
+    where = ", ".join(str(result.details.get(k, "")) for k in ("device", "precision", "backend"))
     text = f"  {tiles} tiles in {duration_text(result.seconds)} ({where})"
     lines.append(text + (f", {skipped} tiles without data skipped" if skipped else ""))
     lines += [f"  {n}: {p}" for n, p in sorted(result.outputs.items()) if n != "output"]

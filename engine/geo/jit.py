@@ -5,8 +5,7 @@ folder. Beside the source, where Numba would put it, is often read-only (an inst
 so this module chooses a folder of the user before any kernel is defined:
 
 * ``NUMBA_CACHE_DIR``, when it is set;
-* else ``rs-segment/numba`` in the user's cache folder (``XDG_CACHE_HOME`` or ``~/.cache``,
-  ``LOCALAPPDATA`` on Windows, ``~/Library/Caches`` on macOS);
+* else ``numba`` in the engine's cache folder (:func:`engine.zoo.user_cache.user_cache`);
 * else, when that cannot be written, a new temporary folder: then every process compiles anew.
 
 Numba looks only at the file of the outermost kernel to see whether its machine code is out of
@@ -20,8 +19,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +27,8 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 from numba.core import config as numba_config
+
+from ..zoo.user_cache import user_cache
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +42,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def cache_folder() -> Path:
     """Return a folder for machine code that can be written, made if need be."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "rs-segment" / "numba" / _sources_digest()
+    folder = user_cache() / "numba" / _sources_digest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

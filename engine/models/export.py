@@ -94,7 +94,7 @@ def export_torchscript(network: TileScores, tiles: Tensor, card: ModelCard, path
             )
             torch.jit.save(traced, str(path), _extra_files={CARD_KEY: card.to_json()})
     except RuntimeError as error:
-        raise _failed(card, "TorchScript", error) from None
+        raise _failed(card.id, "TorchScript", error) from None
 
 
 def export_onnx(network: TileScores, tiles: Tensor, card: ModelCard, path: Path) -> None:
@@ -105,6 +105,32 @@ def export_onnx(network: TileScores, tiles: Tensor, card: ModelCard, path: Path)
         tiles: Example of at least two tiles; height and width become fixed.
         card: Described in the file.
         path: File to write.
+
+    Raises:
+        ModelError: If the packages of the extra ``[onnx]`` are missing, or the network has an
+            operator that ONNX lacks.
+    """
+    program = onnx_program(network, tiles, (INPUT_NAME, OUTPUT_NAME), card.id, any_count=True)
+    program.model.metadata_props.update(_properties(card))
+    program.save(str(path), external_data=False)
+
+
+def onnx_program(
+    network: nn.Module,
+    tiles: Tensor,
+    names: tuple[str, str],
+    model_id: str,
+    *,
+    any_count: bool,
+) -> torch.onnx.ONNXProgram:
+    """Return a network as ONNX in memory.
+
+    Args:
+        network: In evaluation mode.
+        tiles: Example; height and width become fixed.
+        names: Names of input and output.
+        model_id: For messages.
+        any_count: Whether the number of tiles stays free; the example then needs two at least.
 
     Raises:
         ModelError: If the packages of the extra ``[onnx]`` are missing, or the network has an
@@ -125,21 +151,20 @@ def export_onnx(network: TileScores, tiles: Tensor, card: ModelCard, path: Path)
             program = torch.onnx.export(
                 network,
                 (tiles,),
-                input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
+                input_names=names[:1],
+                output_names=names[1:],
                 opset_version=OPSET,
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("tiles", min=1)},),
+                dynamic_shapes=({0: torch.export.Dim("tiles", min=1)},) if any_count else None,
                 verbose=False,
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        raise _failed(card, "ONNX", error) from None
+        raise _failed(model_id, "ONNX", error) from None
     finally:
         quiet.setLevel(level)
     if program is None:
-        raise ModelError(f"ONNX export of {card.id!r} gave nothing", "export as TorchScript")
-    program.model.metadata_props.update(_properties(card))
-    program.save(str(path), external_data=False)
+        raise ModelError(f"ONNX export of {model_id!r} gave nothing", "export as TorchScript")
+    return program
 
 
 def _properties(card: ModelCard) -> dict[str, str]:
@@ -152,10 +177,10 @@ def _properties(card: ModelCard) -> dict[str, str]:
     }
 
 
-def _failed(card: ModelCard, kind: str, error: Exception) -> ModelError:
+def _failed(model_id: str, kind: str, error: Exception) -> ModelError:
     reason = str(error).strip().splitlines()
     return ModelError(
-        f"network {card.builder!r} of {card.id!r} cannot be written as {kind}: "
+        f"network of {model_id!r} cannot be written as {kind}: "
         f"{reason[0] if reason else type(error).__name__}",
         "export another format",
     )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import platform
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..predict.backend import choose_backend, cpu_gains_from_bf16
+from ..predict.backend import choose_backend, cpu_gains_from_bf16, cpu_name
 
 
 def look_at_cpu() -> list[dict[str, Any]]:
@@ -63,16 +61,6 @@ def _multiply(device: str, dtype: torch.dtype) -> None:
     ones = torch.ones(8, 8, device=device, dtype=dtype)
     if float((ones @ ones).sum()) != 512:
         raise RuntimeError("a matrix product is wrong")
-
-
-def cpu_name() -> str:
-    """Return the CPU's model name."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def usable_cores() -> int:

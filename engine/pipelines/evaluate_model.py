@@ -14,10 +14,11 @@ from ..errors import LabelError, ModelError
 from ..evaluate.class_names import folded
 from ..jobs import EvaluateJob
 from ..merge.scores import LabelRule
-from ..predict.backend import Backend, choose_backend
+from ..predict.backend import Backend
+from ..predict.choice import Wish, choose_for_tiles
 from ..predict.plan import Panel, plan_tiles
 from ..predict.second_look import first_look, look_twice
-from ..predict.semantic import SemanticPredictor, warm_network
+from ..predict.semantic import SemanticPredictor, model_key, warm_network
 from ..predict.strips import TileCounts, TileLoop
 from ..protocol import IsCancelled
 from ..zoo.card import NODATA_CLASS_ID, ClassInfo, ModelCard
@@ -62,7 +63,9 @@ def load_model(job: EvaluateJob) -> MeasuredModel:
     entry = find_model(job.model)
     if entry.card is None or entry.card.weights is None:
         raise ModelError(f"model {entry.id!r} has no weights", "train it first, or import weights")
-    return MeasuredModel(entry, entry.card, choose_backend(job.device, "auto", job.batch))
+    input_px = (entry.card.tile_px, entry.card.tile_px)
+    backend, _ = choose_for_tiles(Wish(job.device, batch=job.batch), entry, input_px, None)
+    return MeasuredModel(entry, entry.card, backend)
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ class ArraySegmenter:
     def __init__(self, model: MeasuredModel, threshold: float, cancelled: IsCancelled) -> None:
         background = tuple(c.id for c in model.card.classes if c.background)
         self._card = model.card
+        self._key = model_key(model.card)
         self._backend = model.backend
         self._network = model.network
         self._rule = LabelRule(background, threshold)
@@ -153,7 +157,7 @@ class ArraySegmenter:
 
     def _loop(self, shape_px: tuple[int, ...]) -> TileLoop:
         card, classes = self._card, max(2, len(self._card.classes))
-        predictor = SemanticPredictor(first_look(self._network), self._backend)
+        predictor = SemanticPredictor(first_look(self._network), self._backend, key=self._key)
         plan = plan_tiles(
             (shape_px[0], shape_px[1]),
             tile_px=card.tile_px,
@@ -172,7 +176,7 @@ class ArraySegmenter:
             cancelled=self._cancelled,
             on_tiles=lambda counts: None,
         )
-        return look_twice(loop, self._network, self._backend)
+        return look_twice(loop, self._network, self._backend, key=self._key)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from ..geo.disk import disk_errors
 from ..geo.vector import read_runs
 from ..jobs import SegmentJob
 from ..merge.scores import LabelRule
+from ..predict.lane import Lane
 from ..predict.second_look import first_look, look_twice, start_row
-from ..predict.semantic import SemanticPredictor, warm_network
+from ..predict.semantic import SemanticPredictor, model_key, warm_network
 from ..predict.strips import TileCounts, TileLoop
 from ..protocol import IsCancelled, Log, Progress, Report, Result
 from .run_folder import RunFolder, run_folder_for
@@ -90,15 +91,16 @@ def _predict(run: SegmentRun) -> TileCounts:
     loop = _tile_loop(run, warm_network(setup.entry, setup.backend), total)
     for panel, first in zip(plan.panels, first_rows, strict=True):
         if first < len(plan.row_starts):
-            with setup.open_panel(panel) as source:
+            with setup.open_panel(panel) as source, Lane("rs-segment-save") as lane:
                 for strip in loop.run_panel(source, panel, first, counts):
-                    folder.save(strip)
+                    lane.send(folder.save, strip)
     return counts
 
 
 def _tile_loop(run: SegmentRun, network: nn.Module, total: int) -> TileLoop:
     card, job, backend = run.setup.card, run.setup.job, run.setup.backend
-    predictor = SemanticPredictor(first_look(network), backend, tta=job.tta)
+    key = model_key(card)
+    predictor = SemanticPredictor(first_look(network), backend, key=key, tta=job.tta)
     background = tuple(c.id for c in card.classes if c.background)
     threshold = card.score_threshold if job.score < 0 else job.score
     loop = TileLoop(
@@ -112,7 +114,7 @@ def _tile_loop(run: SegmentRun, network: nn.Module, total: int) -> TileLoop:
         cancelled=run.cancelled,
         on_tiles=run.tile_reporter(total),
     )
-    return look_twice(loop, network, backend, tta=job.tta)
+    return look_twice(loop, network, backend, key=key, tta=job.tta)
 
 
 def _write(run: SegmentRun, tiles: TileCounts, started: float, clock: float) -> ClassCounts:
@@ -204,6 +206,7 @@ def _result(setup: SegmentSetup, counts: ClassCounts, tiles: TileCounts, seconds
             "warnings": setup.warnings,
             "device": setup.backend.device,
             "precision": setup.backend.precision,
+            "backend": setup.backend.runtime,
             "pixels": setup.grid.height * setup.grid.width,
         },
     )

@@ -20,6 +20,7 @@ from ..geo.raster import RasterWriter
 from ..geo.style import class_layer_qml
 from ..geo.vector import LayerSpec, write_features, write_run, write_style
 from ..merge.blend import NODATA_LABEL, SCORE_SCALE
+from ..predict.runtimes.table import RUNTIMES, runtime_version
 from ..protocol import IsCancelled, Progress, Report
 from ..vectorize.stream import FeatureBatch, Strip, VectorOptions, vectorize
 from .run_folder import RunFolder
@@ -194,7 +195,12 @@ def manifest(
         },
         "device": setup.backend.device,
         "precision": setup.backend.precision,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "backend": setup.backend.runtime,
+        "versions": {
+            setup.backend.runtime: runtime_version(RUNTIMES[setup.backend.runtime]),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
         "classes": class_table(setup, counts),
         "features": counts.total,
         "warnings": setup.warnings,

@@ -22,12 +22,13 @@ from ..geo.raster import RasterReader
 from ..geo.resolution import check_dtype, plan_resolution
 from ..geo.windows import Window
 from ..jobs import SegmentJob
-from ..predict.backend import Backend, choose_backend
+from ..predict.backend import Backend
 from ..predict.plan import Panel, TilePlan, plan_tiles
 from ..predict.second_look import card_look
 from ..zoo.bands import choose_bands
 from ..zoo.card import ModelCard
 from ..zoo.registry import ModelEntry, file_sha256, find_model
+from .segment_backend import job_backend, trial_tiles
 from .segment_instances_checks import check_instance_job
 
 INSTANCE = "instance"
@@ -61,7 +62,7 @@ class SegmentSetup:
         bands: Raster band numbers, one per model band.
         aoi: Mask of the area of interest on ``grid``, None for all of it.
         plan: The plan of tiles.
-        backend: Device, precision and batch size.
+        backend: Device, precision, batch size and runtime.
         raster_fingerprint: Identifies the raster's content.
         run_id: Identifies what the results depend on: equal inputs give an equal id.
         notes: What was chosen for the user.
@@ -107,6 +108,7 @@ class SegmentSetup:
             "raster_state": _file_state(self.job.raster),
             "device": self.backend.device,
             "precision": self.backend.precision,
+            "backend": self.backend.runtime,
         }
 
 
@@ -153,6 +155,13 @@ def prepare(job: SegmentJob) -> SegmentSetup:
     grid = grid.scaled(*shape_px) if shape_px else grid
     plan = _plan(job, card, grid)
     warnings += check_instance_job(job, plan) if card.task == INSTANCE else []
+    backend, backend_note = job_backend(
+        job,
+        entry,
+        plan,
+        outputs.vector,
+        lambda: trial_tiles(job.raster, card, bands, window, shape_px, plan),
+    )
     return SegmentSetup(
         job=job,
         entry=entry,
@@ -164,10 +173,10 @@ def prepare(job: SegmentJob) -> SegmentSetup:
         bands=bands,
         aoi=AoiMask(job.aoi, job.aoi_layer, grid) if job.aoi else None,
         plan=plan,
-        backend=(backend := _backend(job, card)),
+        backend=backend,
         raster_fingerprint=fingerprint,
         run_id=_run_id(job, card, fingerprint, (bands, plan.tile_px, plan.overlap_px, backend)),
-        notes=[note] if note else [],
+        notes=[text for text in (note, backend_note) if text],
         warnings=warnings,
     )
 
@@ -177,17 +186,6 @@ def _usable_card(entry: ModelEntry) -> ModelCard:
     if card is None or card.weights is None:
         raise ModelError(f"model {entry.id!r} has no weights", "train it first, or import weights")
     return card
-
-
-def _backend(job: SegmentJob, card: ModelCard) -> Backend:
-    """Return the backend; instance networks run in fp32 unless the job asks for another.
-
-    Corners of boxes in a tile of 1000 px would be off by several pixels in bf16.
-    """
-    precision = job.precision
-    if card.task == INSTANCE and precision == "auto":
-        precision = "fp32"
-    return choose_backend(job.device, precision, job.batch)
 
 
 def placed_grid(grid: Grid, raster: str, crs: str) -> Grid:

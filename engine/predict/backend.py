@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,19 @@ CPU_BATCH = 1
 
 @dataclass(frozen=True)
 class Backend:
-    """The device (``cpu``, ``cuda:0``), the precision (``fp32``, ``bf16``) and tiles per batch."""
+    """What runs a network.
+
+    Attributes:
+        device: ``cpu``, ``cuda:0``.
+        precision: ``fp32``, ``bf16`` or, for semantic networks, ``mixed``.
+        batch: Tiles per batch.
+        runtime: Name of a runtime, see ``runtimes.table``; only semantic networks have a choice.
+    """
 
     device: str
     precision: str
     batch: int
+    runtime: str = "torch"
 
     @property
     def is_cuda(self) -> bool:
@@ -39,12 +48,28 @@ def cpu_gains_from_bf16() -> bool:
     return "avx512_bf16" in words or "amx_bf16" in words
 
 
+def gains_from_bf16(device: str) -> bool:
+    """Return whether a device that is there multiplies bf16 matrices in hardware."""
+    return torch.cuda.is_bf16_supported() if device != "cpu" else cpu_gains_from_bf16()
+
+
+def cpu_name() -> str:
+    """Return the CPU's model name."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def choose_backend(device: str, precision: str, batch: int) -> Backend:
-    """Choose the backend of a job.
+    """Choose device and precision of a job; the runtime is torch.
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
-        precision: ``auto``, ``fp32`` or ``bf16``; ``auto`` takes bf16 where hardware has it.
+        precision: ``auto``, ``fp32``, ``mixed`` or ``bf16``; ``auto`` takes bf16 where hardware
+            has it.
         batch: Tiles per batch, 0 means automatic.
 
     Raises:
@@ -52,8 +77,7 @@ def choose_backend(device: str, precision: str, batch: int) -> Backend:
     """
     name = _device_name(device)
     if precision == "auto":
-        gains = torch.cuda.is_bf16_supported() if name != "cpu" else cpu_gains_from_bf16()
-        precision = "bf16" if gains else "fp32"
+        precision = "bf16" if gains_from_bf16(name) else "fp32"
     return Backend(name, precision, batch or (CUDA_BATCH if name != "cpu" else CPU_BATCH))
 
 

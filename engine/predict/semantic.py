@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -11,9 +13,12 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..models.load import load_network
+from ..zoo.card import ModelCard
 from ..zoo.registry import ModelEntry
 from .backend import Backend, set_cpu_threads
 from .batches import ShrinkingBatches
+from .runtimes.contract import Forward, Opening
+from .runtimes.table import open_network
 
 WARM_MODELS = 2
 _warm: OrderedDict[tuple[str, str], nn.Module] = OrderedDict()
@@ -42,12 +47,21 @@ def warm_network(entry: ModelEntry, backend: Backend) -> nn.Module:
     return _warm[key]
 
 
+def model_key(card: ModelCard) -> str:
+    """Return a short hash of what decides a network's logits: structure and weights."""
+    weights = card.weights.sha256 if card.weights else ""
+    values = (weights, card.builder, card.builder_args, len(card.classes), len(card.bands))
+    return sha256(json.dumps(values, sort_keys=True).encode("utf-8")).hexdigest()[:16]
+
+
 class SemanticPredictor:
     """Runs a semantic network over batches of tiles.
 
     Args:
         network: Network in evaluation mode: float32 ``[N, C, H, W]`` to logits ``[N, K, H, W]``.
-        backend: Device, precision and batch size.
+        backend: Device, precision, batch size and runtime.
+        key: Identifies weights and structure, see :func:`model_key`; runtimes keep what they
+            make of a network that has one.
         tta: Whether to average the scores over the four flips of each tile.
 
     Attributes:
@@ -55,9 +69,13 @@ class SemanticPredictor:
             CPU, where that saves two passes over memory), or scores.
     """
 
-    def __init__(self, network: nn.Module, backend: Backend, *, tta: bool = False) -> None:
+    def __init__(
+        self, network: nn.Module, backend: Backend, *, key: str = "", tta: bool = False
+    ) -> None:
         self._network = network
         self._backend = backend
+        self._key = f"{key}-{type(network).__name__}" if key else ""
+        self._opened: dict[tuple[int, int, int], Forward] = {}
         self._tta = tta
         self._batches = ShrinkingBatches(backend)
         self.gives_logits = not tta and not backend.is_cuda
@@ -69,6 +87,7 @@ class SemanticPredictor:
 
         Raises:
             DeviceError: If not even one tile fits.
+            ModelError: If the runtime cannot run the network.
         """
         return self._batches.run(tiles, self._run, tiles.shape[2])
 
@@ -90,13 +109,20 @@ class SemanticPredictor:
 
     def _logits(self, images: Tensor) -> Tensor:
         """Return float32 logits of at least two classes; one logit gets a background of 0."""
-        kind = "cuda" if self._backend.is_cuda else "cpu"
-        with torch.autocast(kind, torch.bfloat16, enabled=self._backend.precision == "bf16"):
-            logits: Tensor = self._network(images)
-        logits = logits.float()
+        logits = self._forward(images)(images)
         if logits.shape[1] == 1:
             return torch.cat([torch.zeros_like(logits), logits], dim=1)
         return logits
+
+    def _forward(self, images: Tensor) -> Forward:
+        """Return what runs the network on tiles of this size, made at their first batch."""
+        shape = (images.shape[2], images.shape[3], images.shape[1])
+        if shape not in self._opened:
+            opening = Opening(
+                self._network, self._backend.device, self._backend.precision, shape, self._key
+            )
+            self._opened[shape] = open_network(self._backend.runtime, opening)
+        return self._opened[shape]
 
     def _scores(self, images: Tensor) -> Tensor:
         """Return the softmax of the logits."""

@@ -1,0 +1,1 @@
+"""What runs a semantic network: one file per runtime, all behind ``contract.Runtime``."""
