@@ -10,24 +10,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import DiskError, JobError
 from ..geo.disk import disk_errors, take_lock
 from ..predict.strips import PanelStrip
+from .strip_file import decode_strip, encode_strip, is_strip
 
 JOB_FILE = "job.json"
 JOURNAL_FILE = "journal.jsonl"
 LOCK_FILE = "lock"
-_HEADER = struct.Struct("<4sIIII")
-_MAGIC = b"RSS1"
 
 
 def run_folder_for(output: Path) -> Path:
@@ -109,7 +103,7 @@ class RunFolder:
 
     def save(self, strip: PanelStrip) -> None:
         """Write a strip durably and note it in the journal."""
-        self.save_bytes(strip.panel, strip.row_index, _encode(strip))
+        self.save_bytes(strip.panel, strip.row_index, encode_strip(strip))
 
     def save_bytes(self, panel: int, row: int, data: bytes) -> None:
         """Write the record of a row of tiles durably and note it in the journal."""
@@ -130,7 +124,7 @@ class RunFolder:
         Raises:
             DiskError: If it is missing or damaged.
         """
-        strip = _decode(self.load_bytes(panel, row), panel, row)
+        strip = decode_strip(self.load_bytes(panel, row), panel, row)
         if strip is None:
             path = self.path / "strips" / self._finished[panel, row]
             raise DiskError(f"strip {path} is damaged", "run again without resume")
@@ -153,7 +147,7 @@ class RunFolder:
             is_sound: Whether the bytes of a panel and row are those that were written; strips
                 are checked if it is not given.
         """
-        sound = is_sound or _is_strip
+        sound = is_sound or is_strip
         for panel, row in list(self._finished):
             if not sound(self.load_bytes(panel, row), panel, row):
                 del self._finished[panel, row]
@@ -178,31 +172,3 @@ def _write_synced(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-
-
-def _encode(strip: PanelStrip) -> bytes:
-    labels = zlib.compress(strip.labels.tobytes(), 1)
-    scores = zlib.compress(strip.scores.tobytes(), 1)
-    header = _HEADER.pack(_MAGIC, *strip.labels.shape, len(labels), zlib.crc32(labels + scores))
-    return header + labels + scores
-
-
-def _decode(data: bytes, panel: int, row: int) -> PanelStrip | None:
-    """Return the strip, or None if the bytes are not those that were written."""
-    if len(data) < _HEADER.size or data[:4] != _MAGIC:
-        return None
-    _, height, width, labels_bytes, crc = _HEADER.unpack(data[: _HEADER.size])
-    body = data[_HEADER.size :]
-    if zlib.crc32(body) != crc:
-        return None
-    parts = (body[:labels_bytes], body[labels_bytes:])
-    labels, scores = (_array(zlib.decompress(part), (height, width)) for part in parts)
-    return PanelStrip(panel, row, labels, scores)
-
-
-def _is_strip(data: bytes, panel: int, row: int) -> bool:
-    return _decode(data, panel, row) is not None
-
-
-def _array(data: bytes, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    return np.frombuffer(data, np.uint8).reshape(shape)
