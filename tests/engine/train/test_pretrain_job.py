@@ -19,6 +19,7 @@ from engine.runner import run_named
 from engine.train.start import start_from_backbone
 
 from .chips_for_tests import write_chips
+from .jobs_for_tests import fields
 
 QUEUE = 8
 TINY = (
@@ -143,6 +144,32 @@ def test_weights_of_another_backbone_are_refused(learnt: tuple[Path, list[Event]
     network = create_model("unet", num_classes=2, in_channels=4, encoder="resnet18")
     with pytest.raises(Exception, match="tensors of the network's backbone"):
         start_from_backbone(network, learnt[0])
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_nested_folders_of_images_as_those_of_million_aid(tmp_path: Path) -> None:
+    """class/subclass/image, GeoTIFF and JPEG, other files between them; then a tuned network."""
+    rng, count = np.random.default_rng(5), 0
+    for kind in ("agriculture_land/grassland", "industrial_area/factory_area/oil_field"):
+        folder = tmp_path / "archive" / "train" / kind
+        folder.mkdir(parents=True)
+        (folder / "labels.txt").write_text("3")
+        for ending, driver in ((".jpg", "JPEG"), (".TIF", "GTiff"), (".jpg", "JPEG")):
+            pixels = rng.integers(0, 255, (3, 26, 31)).astype(np.uint8)
+            profile = {"driver": driver, "count": 3, "height": 26, "width": 31, "dtype": "uint8"}
+            with rasterio.open(folder / f"P{count:07d}{ending}", "w", **profile) as target:
+                target.write(pixels)
+            count += 1
+    output = tmp_path / "backbone.safetensors"
+    record = job(tmp_path / "archive", output, tile_px=31, epochs=2, batch=2, queue=4)
+    final = run_named("pretrain", record, lambda e: None, lambda: False)
+    assert isinstance(final, Result), final
+    assert final.counts["steps"] == 2 * count // 2  # one tile of each image in each epoch
+    write_chips(tmp_path / "chips", {"train": 2, "val": 1})
+    tuned = fields(tmp_path, init=str(output), epochs=1)
+    final = run_named("train", tuned, lambda e: None, lambda: False)
+    assert isinstance(final, Result), final
+    assert final.details["card"]["training"]["initialised_with"].startswith("backbone weights")
 
 
 @pytest.mark.parametrize(
