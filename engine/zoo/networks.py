@@ -60,7 +60,7 @@ NETWORKS: Tuple[NetworkInfo, ...] = (
     *_row("unetplusplus unetplusplus_r50=ResNet-50", "U-Net++", SEMANTIC, HEAVY),
     *_row("semantic_fpn semantic_fpn_r50=ResNet-50", "Semantic FPN", SEMANTIC),
     *_row("factseg_r50=ResNet-50", "FactSeg", SEMANTIC),
-    *_row("fcn_hrnet", "FCN (HRNet)", SEMANTIC),
+    *_row("fcn_hrnet", "FCN (HRNet)", SEMANTIC, LIGHT),
     *_row("fcn_hrnet_w18=HRNet-W18", "FCN", SEMANTIC),
     *_row("fcn_hrnet_w48=HRNet-W48", "FCN", SEMANTIC, HEAVY),
     *_row("fcn fcn_r50=ResNet-50", "FCN", SEMANTIC),

@@ -97,8 +97,10 @@ class TrainAlgorithm(EngineAlgorithm):
                 "a computer with a graphics card.\n\n"
                 "A cancelled training can be continued: run it again with the same output and "
                 "'Continue an interrupted run'. With 'Publish the best so far' it ends at once "
-                "and keeps what it has learnt."
-            ),
+                "and keeps what it has learnt.\n\n"
+                "Networks that give every pixel a class: {semantic}.\n\n"
+                "Networks that find single objects: {instance}."
+            ).format(semantic=_titles("semantic"), instance=_titles("instance")),
             tags=("training", "deep learning", "fine-tune", "network", "model", "learn"),
         )
 
@@ -175,6 +177,11 @@ def _own_folder(fields: Dict[str, Any]) -> str:
 def model_id_of(title: str) -> str:
     """Return an id for a title: lower-case letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "model"
+
+
+def _titles(task: str) -> str:
+    """Return the networks of a task as a text: titles, and names as the parameter takes them."""
+    return "; ".join(f"{info.title}: {info.name}" for info in list_networks(task))
 
 
 def train_parameters() -> List[QgsProcessingParameterDefinition]:

@@ -110,8 +110,10 @@ class StartPicker(QWidget):
 
 
 def _shown(info: NetworkInfo) -> bool:
-    """Return whether people see a network: variants, and the one to start with."""
-    return not info.tunable or info.name in ("unet", "fpn")
+    """Return whether people see a network: the one to start with, variants, and lone families."""
+    variant = f"{info.title} ("
+    lone = not any(other.title.startswith(variant) for other in list_networks(info.task))
+    return not info.tunable or info.name == "unet" or lone
 
 
 def _weight_text(info: NetworkInfo) -> str:

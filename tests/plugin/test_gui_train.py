@@ -130,6 +130,8 @@ def test_networks_stand_below_their_task_and_models_can_be_tuned(zoo):
     names = [picker.network.itemData(i) for i in range(picker.network.count())]
     assert names[0] is None and names[1] == "unet" == picker.network_name()
     assert {"farseg_r50", "hq_isnet_w18"} <= set(names) and names.count(None) == 2
+    assert {"linknet", "manet", "pan", "dpt", "fpn", "ocrnet"} <= set(names)  # no other variant
+    assert not {"farseg", "deeplabv3plus", "hq_isnet"} & set(names)
     picker.set_network("hq_isnet_w18")
     assert picker.network_name() == "hq_isnet_w18" and "graphics card" in picker.about.text()
     assert picker.set_init(str(model)) and picker.network_name() == ""

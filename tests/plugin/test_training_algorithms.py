@@ -25,7 +25,7 @@ from qgis.core import (
 )
 from qgis.testing import start_app
 
-from rs_segment_plugin.engine_api import Metrics, Result
+from rs_segment_plugin.engine_api import Metrics, Result, list_networks
 from rs_segment_plugin.provider import ALGORITHMS, RsSegmentProvider
 from rs_segment_plugin.worker.environment import EngineEnvironment
 from tests.plugin.rasters import NORTH, PYTHON, WEST, class_map, write_identity, write_raster
@@ -347,6 +347,12 @@ def test_compare_takes_two_layers(run, tmp_path):
     assert job["truth"] == str(tmp_path / "truth.geojson") and Path(job["predicted"]).is_file()
     assert (job["truth_class_field"], job["class_field"], job["min_iou"]) == ("kind", "", 0.4)
     assert (results["IOU"], results["F1"]) == (0.5, 0.25)
+
+
+def test_the_help_of_training_names_every_network_with_its_title(provider):
+    text = provider.algorithm("train").shortHelpString()
+    missing = [n.name for n in list_networks() if f"{n.title}: {n.name}" not in text]
+    assert not missing and "{" not in text
 
 
 def test_pretrain_takes_a_raster_or_a_folder(run, raster, tmp_path):
