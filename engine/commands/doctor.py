@@ -12,7 +12,9 @@ from .console import USER_CAN_MEND, Console, exit_code
 
 @click.command(short_help="Show what is installed and whether it works.")
 @click.option("--folder", metavar="DIR", help="Folder whose free space is looked at.")
-@click.option("--warm", is_flag=True, help="Also compile all kernels for the first run.")
+@click.option(
+    "--warm", is_flag=True, help="Also compile kernels and choose backends."
+)
 @click.option("--json", "as_json", is_flag=True, help="Write the report as JSON to stdout.")
 def doctor(folder: str | None, warm: bool, as_json: bool) -> int:
     """Show what is installed, which devices there are, and whether the environment is sound."""
@@ -34,12 +36,14 @@ def report_text(result: Result) -> str:
     rows += [("package", _package_text(name, p)) for name, p in details["packages"].items()]
     rows += [("library", f"{name} {version}") for name, version in details["libraries"].items()]
     rows += [("device", _device_text(device)) for device in details["devices"]]
+    rows += [("backend", _backend_text(backend)) for backend in details["backends"]]
     for zoo in details["zoo"]:
         models = ", ".join(zoo["models"]) or "no models"
         rows.append((f"{zoo['origin']} zoo", f"{zoo['folder']}: {models}"))
     rows += [("disk", f"{d['folder']}: {_gib(d['free_bytes'])} free") for d in details["disks"]]
     if "kernels" in details:
         rows.append(("kernels", f"compiled in {details['kernels']} s"))
+    rows += [("chosen", f"{model}: {way}") for model, way in details.get("chosen", {}).items()]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {text}" for name, text in rows]
     for problem in details["problems"]:
@@ -53,6 +57,15 @@ def _package_text(name: str, package: dict[str, Any]) -> str:
     if package["version"] is None:
         return f"{name} is missing" + ("" if package["required"] else " (optional)")
     return f"{name} {package['version']}"
+
+
+def _backend_text(backend: dict[str, Any]) -> str:
+    if backend["missing"]:
+        packages = " ".join(backend["missing"])
+        return f"{backend['name']} is not installed (optional: pip install {packages})"
+    where = " and ".join({"cpu": "CPU", "cuda": "CUDA"}[kind] for kind in backend["devices"])
+    precisions = ", ".join(backend["precisions"])
+    return f"{backend['name']} {backend['version']}: {where}, {precisions}"
 
 
 def _device_text(device: dict[str, Any]) -> str:

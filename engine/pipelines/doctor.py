@@ -19,6 +19,7 @@ from ..errors import EngineError
 from ..jobs import DoctorJob
 from ..protocol import PROTOCOL_VERSION, IsCancelled, Progress, Report, Result
 from ..zoo.registry import ModelEntry, list_models, user_zoo, zoo_folders
+from .backend_report import choose_beforehand, look_at_backends
 from .devices import look_at_cpu, look_at_cuda
 
 REQUIRED = (
@@ -55,8 +56,9 @@ def run_doctor(job: DoctorJob, report: Report, cancelled: IsCancelled) -> Result
 
     Returns:
         ``details``: ``ok``, ``problems`` (``message``, ``hint``), ``engine``, ``protocol``,
-        ``python``, ``system``, ``packages``, ``libraries``, ``devices``, ``zoo``, ``disks``;
-        with ``warm`` also ``kernels``, the seconds of their compilation.
+        ``python``, ``system``, ``packages``, ``libraries``, ``devices``, ``backends``, ``zoo``,
+        ``disks``; with ``warm`` also ``kernels``, the seconds of their compilation, and
+        ``chosen``, what runs each model.
     """
     started = time.monotonic()
     problems: list[Problem] = []
@@ -74,11 +76,13 @@ def run_doctor(job: DoctorJob, report: Report, cancelled: IsCancelled) -> Result
         "packages": lambda: _packages(problems),
         "libraries": lambda: _libraries(problems),
         "devices": lambda: _devices(problems),
+        "backends": lambda: _try("backends", look_at_backends, problems) or [],
         "zoo": lambda: _zoo(problems),
         "disks": lambda: _disks(job.folder, problems),
     }
     if job.warm:
         parts["kernels"] = lambda: _try("kernels", _compile_kernels, problems)
+        parts["chosen"] = lambda: _try("backends", choose_beforehand, problems) or {}
     for done, (name, look) in enumerate(parts.items()):
         report(Progress("doctor", done, len(parts), "parts"))
         details[name] = look()

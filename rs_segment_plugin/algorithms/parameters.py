@@ -21,6 +21,7 @@ from ..engine_api import list_models
 from ..messages import tr
 
 AOI = "AOI"
+BACKEND = "BACKEND"
 BANDS = "BANDS"
 BATCH = "BATCH"
 CHIPS = "CHIPS"
@@ -53,6 +54,8 @@ TILE = "TILE"
 
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3")
 PRECISIONS = ("auto", "fp32", "bf16")
+TILE_PRECISIONS = ("auto", "fp32", "mixed", "bf16")
+BACKENDS = ("auto", "torch", "openvino", "onnxruntime")
 INTEGER = QgsProcessingParameterNumber.Type.Integer
 DOUBLE = QgsProcessingParameterNumber.Type.Double
 POLYGON = QgsProcessing.SourceType.TypeVectorPolygon

@@ -29,6 +29,8 @@ from .base import (
 from .inputs import EXPORT_SPAN, corners, exported_crs, raster_path, take_raster
 from .parameters import (
     AOI,
+    BACKEND,
+    BACKENDS,
     BANDS,
     BATCH,
     DEVICE,
@@ -38,12 +40,12 @@ from .parameters import (
     OUTPUT,
     OVERLAP,
     PRECISION,
-    PRECISIONS,
     RASTER,
     RESUME,
     SCORE,
     SECONDS,
     TILE,
+    TILE_PRECISIONS,
 )
 from .segment_checks import check_segment
 from .segment_parameters import (
@@ -61,6 +63,8 @@ from .segment_parameters import (
 __all__ = [
     "ALGORITHM_ID",
     "AOI",
+    "BACKEND",
+    "BACKENDS",
     "BANDS",
     "BATCH",
     "CLASS_RASTER",
@@ -75,7 +79,6 @@ __all__ = [
     "OUTPUT",
     "OVERLAP",
     "PRECISION",
-    "PRECISIONS",
     "RASTER",
     "RESUME",
     "RUN_ID",
@@ -85,6 +88,7 @@ __all__ = [
     "SIMPLIFY",
     "SQUARE",
     "TILE",
+    "TILE_PRECISIONS",
     "TTA",
     "SegmentAlgorithm",
 ]
@@ -97,6 +101,7 @@ SPANS_AFTER_EXPORT = {**SPANS, **EXPORT_SPAN, "predict": (30.0, 88.0)}
 FIELDS = {
     DEVICE: ("device", "choice"),
     PRECISION: ("precision", "choice"),
+    BACKEND: ("backend", "choice"),
     MIN_AREA: ("min_area_m2", "float"),
     SIMPLIFY: ("simplify_m", "float"),
     SQUARE: ("square", "bool"),

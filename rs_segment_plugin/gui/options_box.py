@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 from qgis.gui import QgsCollapsibleGroupBox, QgsFileWidget
 from qgis.PyQt.QtCore import pyqtSignal
@@ -20,7 +20,6 @@ from ..engine_api import ModelCard
 from ..messages import tr
 
 SpinBox = Union[QSpinBox, QDoubleSpinBox]
-PRECISIONS = ("auto", "fp32", "bf16")
 
 
 class OptionsBox(QgsCollapsibleGroupBox):
@@ -74,15 +73,30 @@ class OptionsBox(QgsCollapsibleGroupBox):
         )
         self.batch = _whole(0, 256, 1, special=tr("automatic"))
         self._row(tr("Batch"), self.batch, tr("Tiles per step; smaller needs less memory"))
-        self.precision = QComboBox(self)
-        for word, label in zip(
-            PRECISIONS, (tr("automatic"), tr("exact (fp32)"), tr("fast (bf16)"))
-        ):
-            self.precision.addItem(label, word)
-        self.precision.currentIndexChanged.connect(self.changed)
-        self._row(tr("Precision"), self.precision, tr("Number format of the network"))
+        texts = (tr("automatic"), tr("exact (fp32)"), tr("nearly exact (mixed)"), tr("fast (bf16)"))
+        self.precision = self._choice(ids.TILE_PRECISIONS, texts)
+        self._row(
+            tr("Precision"),
+            self.precision,
+            tr("Number format of the network; automatic keeps 99.9 % of the exact labels"),
+        )
+        texts = (tr("automatic"), "PyTorch", "OpenVINO", "ONNX Runtime")
+        self.backend = self._choice(ids.BACKENDS, texts)
+        self._row(
+            tr("Backend"),
+            self.backend,
+            tr("What runs the model; automatic takes the fastest one that is installed"),
+        )
         self.max_memory = _whole(0, 1 << 20, 256, suffix=" MiB", special=tr("automatic"))
         self._row(tr("Memory limit"), self.max_memory, tr("Upper bound for the buffers of the run"))
+
+    def _choice(self, words: Sequence[str], texts: Sequence[str]) -> QComboBox:
+        """Return a list of choices; the first one is the default."""
+        box = QComboBox(self)
+        for word, text in zip(words, texts):
+            box.addItem(text, word)
+        box.currentIndexChanged.connect(self.changed)
+        return box
 
     def _add_raster_rows(self) -> None:
         self.class_raster = _file(tr("Save class raster as"))
@@ -147,6 +161,7 @@ class OptionsBox(QgsCollapsibleGroupBox):
             ids.OVERLAP: self.overlap.value(),
             ids.BATCH: self.batch.value(),
             ids.PRECISION: str(self.precision.currentData()),
+            ids.BACKEND: str(self.backend.currentData()),
             ids.MAX_MEMORY: self.max_memory.value(),
             ids.CLASS_RASTER: self.class_raster.filePath().strip(),
             ids.SCORE_RASTER: self.score_raster.filePath().strip(),
@@ -169,7 +184,8 @@ class OptionsBox(QgsCollapsibleGroupBox):
                 spin.setValue(int(value) if isinstance(spin, QSpinBox) else float(value))
         self.square.setChecked(values.get(ids.SQUARE) is True)
         self.tta.setChecked(values.get(ids.TTA) is True)
-        self.precision.setCurrentIndex(max(0, self.precision.findData(values.get(ids.PRECISION))))
+        for key, box in ((ids.PRECISION, self.precision), (ids.BACKEND, self.backend)):
+            box.setCurrentIndex(max(0, box.findData(values.get(key))))
 
 
 # Values of the algorithm that need not be written into a command.
@@ -183,6 +199,7 @@ DEFAULTS: Dict[str, Any] = {
     ids.OVERLAP: -1,
     ids.BATCH: 0,
     ids.PRECISION: "auto",
+    ids.BACKEND: "auto",
     ids.MAX_MEMORY: 0,
     ids.CLASS_RASTER: "",
     ids.SCORE_RASTER: "",

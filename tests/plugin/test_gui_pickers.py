@@ -209,6 +209,9 @@ def test_options_survive_being_stored_as_json(window):
     box.batch.setValue(4)
     box.tta.setChecked(True)
     box.precision.setCurrentIndex(2)
+    box.backend.setCurrentIndex(2)
+    assert box.parameters()[ids.PRECISION] == "mixed"
+    assert box.parameters()[ids.BACKEND] == "openvino"
     other.set_values(json.loads(json.dumps(box.values())))
     assert other.parameters() == box.parameters()
     other.set_values({ids.TILE: "wrong", ids.SQUARE: "yes", "unknown": 3, ids.PRECISION: None})

@@ -14,10 +14,11 @@ import pytest
 from engine import __version__
 from engine.commands.doctor import report_text
 from engine.jobs import DoctorJob
-from engine.pipelines import doctor
+from engine.pipelines import backend_report, doctor
 from engine.pipelines.doctor import run_doctor
 from engine.protocol import Event, Result, encode_event
 from engine.zoo.card import WEIGHTS_NAME
+from engine.zoo.registry import find_model
 from tests.factories_models import write_identity_model
 
 
@@ -56,7 +57,9 @@ def test_this_environment_is_described_and_readable_for_both(tmp_path: Path, zoo
     assert 1 <= cpu["cores"] <= (os.cpu_count() or 1)
     assert cpu["memory_bytes"] > 1 << 28
     assert details["zoo"][0]["models"] == ["alpha"]
+    assert [b["name"] for b in details["backends"]] == ["torch", "openvino", "onnxruntime"]
     text = report_text(result)
+    assert f"torch {importlib.metadata.version('torch')}: CPU and CUDA, bf16, mixed, fp32" in text
     assert f"torch {importlib.metadata.version('torch')}" in text
     assert cpu["name"] in text
 
@@ -110,3 +113,22 @@ def test_nothing_is_left_where_it_tried_to_write(tmp_path: Path, zoo: Path) -> N
     examine(tmp_path / "output")
     assert list((tmp_path / "output").iterdir()) == []
     assert not zoo.exists()
+
+
+def test_a_missing_backend_is_optional_and_told_with_the_way_to_install_it(
+    tmp_path: Path, zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.pipelines.backend_report.missing_packages", lambda r: r.packages)
+    result = examine(tmp_path)
+    assert not any("openvino" in problem["message"] for problem in result.details["problems"])
+    assert "openvino is not installed (optional: pip install openvino)" in report_text(result)
+
+
+def test_backends_of_models_are_chosen_on_the_sample(
+    tmp_path: Path, zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RS_SEGMENT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("RS_SEGMENT_ZOO", str(zoo))
+    monkeypatch.setattr(backend_report, "list_models", lambda: [find_model(str(zoo / "rgb"))])
+    write_identity_model(zoo / "rgb", 2, bands=3)
+    assert backend_report.choose_beforehand() == {"rgb": "torch fp32 on cpu"}
