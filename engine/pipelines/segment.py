@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import time
 from pathlib import Path
+from threading import Event
 
 from torch import nn
 
@@ -25,9 +26,10 @@ from .segment_output import (
     StripReader,
     add_manifest,
     class_table,
+    fill_rasters,
     manifest,
+    open_rasters,
     publish,
-    write_rasters,
     write_vector,
 )
 from .segment_run import SegmentRun
@@ -141,8 +143,18 @@ def _write_results(run: SegmentRun, partials: dict[Path, Path]) -> ClassCounts:
     if _is_instance(setup):
         return write_instances(run, vector)
     reader = StripReader(setup, run.folder, run.report, run.cancelled)
-    write_rasters(setup, reader, partials)
-    return write_vector(setup, reader, vector)
+    stopped = Event()
+    beside = StripReader(
+        setup, run.folder, lambda event: None, lambda: stopped.is_set() or run.cancelled()
+    )
+    with Lane("rs-segment-raster") as lane:
+        try:
+            writers = lane.send(open_rasters, setup, partials).result()
+            lane.send(fill_rasters, writers, beside)
+            return write_vector(setup, reader, vector)
+        except BaseException:
+            stopped.set()
+            raise
 
 
 def _is_instance(setup: SegmentSetup) -> bool:

@@ -20,6 +20,7 @@ from ..geo.raster import RasterWriter
 from ..geo.style import class_layer_qml
 from ..geo.vector import LayerSpec, write_features, write_run, write_style
 from ..merge.blend import NODATA_LABEL, SCORE_SCALE
+from ..predict.bands import Prefetcher
 from ..predict.runtimes.table import RUNTIMES, runtime_version
 from ..protocol import IsCancelled, Progress, Report
 from ..vectorize.stream import FeatureBatch, Strip, VectorOptions, vectorize
@@ -65,6 +66,7 @@ class StripReader:
     def strips(self, stage: str) -> Iterator[Strip]:
         """Yield full-width strips and report the rows that are done."""
         plan = self._setup.plan
+        self._report(Progress(stage, 0, plan.height, "rows"))
         for index in range(len(plan.row_starts)):
             if self._cancelled():
                 raise JobCancelled
@@ -78,23 +80,32 @@ class StripReader:
             self._report(Progress(stage, row_stop, plan.height, "rows"))
 
 
-def write_rasters(setup: SegmentSetup, reader: StripReader, partials: dict[Path, Path]) -> None:
-    """Write the wanted rasters under their partial names.
+def open_rasters(setup: SegmentSetup, partials: dict[Path, Path]) -> dict[str, RasterWriter]:
+    """Return writers of the wanted rasters, by what they write of a strip.
 
     Raises:
         DiskError: If a raster cannot be written.
     """
-    outputs = setup.outputs
+    outputs, writers = setup.outputs, {}
+    if outputs.class_raster is not None:
+        writers["labels"] = _class_writer(setup, partials[outputs.class_raster])
+    if outputs.score_raster is not None:
+        writers["scores"] = _score_writer(setup, partials[outputs.score_raster])
+    return writers
+
+
+def fill_rasters(writers: dict[str, RasterWriter], reader: StripReader) -> None:
+    """Write all strips into rasters and close them.
+
+    Raises:
+        DiskError: If a raster cannot be written.
+        JobCancelled: If the reader was told to stop.
+    """
     with ExitStack() as stack:
-        writers: list[tuple[RasterWriter, str]] = []
-        if outputs.class_raster is not None:
-            writer = _class_writer(setup, partials[outputs.class_raster])
-            writers.append((stack.enter_context(writer), "labels"))
-        if outputs.score_raster is not None:
-            writer = _score_writer(setup, partials[outputs.score_raster])
-            writers.append((stack.enter_context(writer), "scores"))
+        for writer in writers.values():
+            stack.enter_context(writer)
         for strip in reader.strips("raster") if writers else ():
-            for writer, name in writers:
+            for name, writer in writers.items():
                 writer.write_rows(getattr(strip, name))
 
 
@@ -152,7 +163,8 @@ def write_vector(setup: SegmentSetup, reader: StripReader, path: Path) -> ClassC
         model_id=card.id,
         run_id=setup.run_id,
     )
-    write_features(path, batches(), spec)
+    with Prefetcher(batches()) as ready:
+        write_features(path, ready, spec)
     visible = [c for c in card.classes if not c.background]
     write_style(path, LAYER_NAME, class_layer_qml(visible), name=card.title)
     return counts

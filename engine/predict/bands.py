@@ -7,12 +7,14 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .plan import TilePlan
+
+Item = TypeVar("Item")
 
 
 class RowSource(Protocol):
@@ -50,20 +52,20 @@ def iter_tile_rows(source: RowSource, plan: TilePlan, first: int) -> Iterator[Ti
         yield held
 
 
-class Prefetcher:
-    """Run an iterator of tile rows in a thread, ``depth`` items ahead.
+class Prefetcher(Generic[Item]):
+    """Run an iterator in a thread, ``depth`` items ahead.
 
     Use as a context manager; leaving it ends the thread also when not all items were taken.
     An error of the iterator is raised where its item would have come.
     """
 
-    def __init__(self, rows: Iterator[TileRow], depth: int = 1) -> None:
+    def __init__(self, rows: Iterator[Item], depth: int = 1) -> None:
         self._rows = rows
-        self._queue: queue.Queue[TileRow | BaseException | None] = queue.Queue(depth)
+        self._queue: queue.Queue[Item | BaseException | None] = queue.Queue(depth)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rs-segment-read", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="rs-segment-ahead", daemon=True)
 
-    def __enter__(self) -> Iterator[TileRow]:
+    def __enter__(self) -> Iterator[Item]:
         self._thread.start()
         return self._items()
 
@@ -77,7 +79,7 @@ class Prefetcher:
         with contextlib.suppress(queue.Empty):
             self._queue.get_nowait()
 
-    def _items(self) -> Iterator[TileRow]:
+    def _items(self) -> Iterator[Item]:
         while True:
             item = self._queue.get()
             if item is None:
@@ -95,7 +97,7 @@ class Prefetcher:
         except BaseException as error:  # handed to the consumer, which raises it
             self._put(error)
 
-    def _put(self, item: TileRow | BaseException | None) -> bool:
+    def _put(self, item: Item | BaseException | None) -> bool:
         while not self._stop.is_set():
             try:
                 self._queue.put(item, timeout=0.1)
