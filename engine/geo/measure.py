@@ -20,6 +20,7 @@ import shapely
 from pyproj.exceptions import CRSError
 
 from ..errors import RasterError
+from .jit import kernel
 
 EARTH_RADIUS_M = 6_371_000.0
 LONG_M = 2_000.0
@@ -27,6 +28,8 @@ LONG_M = 2_000.0
 HUGE_M = 50_000.0
 """Rings that reach farther are measured by PROJ."""
 DENSIFY_PARTS = 32
+SHORT = 1e-4
+"""Chords of up to this part of the Earth's diameter are as long as their arcs."""
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -104,7 +107,7 @@ def arc_lengths(start: FloatArray, end: FloatArray) -> FloatArray:
     """Return distances along the ground in metres between points in space, ``[n, 3]`` each."""
     chord = np.sqrt(((end - start) ** 2).sum(axis=1))
     half = np.minimum(chord / (2.0 * EARTH_RADIUS_M), 1.0)
-    arc: FloatArray = np.where(half > 1e-4, 2.0 * EARTH_RADIUS_M * np.arcsin(half), chord)
+    arc: FloatArray = np.where(half > SHORT, 2.0 * EARTH_RADIUS_M * np.arcsin(half), chord)
     return arc
 
 
@@ -173,14 +176,29 @@ def _ring_measures(
     if not len(rings):
         return np.zeros(0), np.zeros(0), np.zeros(0)
     xy, ring_of = shapely.get_coordinates(rings, return_index=True)
-    starts = np.flatnonzero(np.r_[True, ring_of[1:] != ring_of[:-1]])
-    points = surface.points(xy)
-    points -= points[starts][ring_of]
-    reach = np.sqrt(np.maximum.reduceat((points**2).sum(axis=1), starts))
-    same_ring = ring_of[1:] == ring_of[:-1]
-    turns = np.zeros_like(points)
-    turns[:-1] = np.cross(points[:-1], points[1:]) * same_ring[:, None]
-    steps = np.zeros(len(points))
-    steps[:-1] = arc_lengths(points[:-1], points[1:]) * same_ring
-    areas = 0.5 * np.sqrt((np.add.reduceat(turns, starts) ** 2).sum(axis=1))
-    return areas, np.add.reduceat(steps, starts), reach
+    starts = np.flatnonzero(np.r_[True, ring_of[1:] != ring_of[:-1], True])
+    measures = np.empty((3, len(starts) - 1))
+    _measure_rings(surface.points(xy), starts, measures)
+    return measures[0], measures[1], measures[2]
+
+
+@kernel
+def _measure_rings(points: FloatArray, starts: npt.NDArray[np.int64], found: FloatArray) -> None:
+    """Write area, length and reach of rings of points ``[n, 3]`` into ``found [3, rings]``."""
+    for ring in range(len(starts) - 1):
+        first, stop = starts[ring], starts[ring + 1]
+        x0, y0, z0 = points[first, 0], points[first, 1], points[first, 2]
+        ax = ay = az = bx = by = bz = length = reach2 = 0.0
+        for i in range(first + 1, stop):
+            cx, cy, cz = points[i, 0] - x0, points[i, 1] - y0, points[i, 2] - z0
+            ax += by * cz - bz * cy
+            ay += bz * cx - bx * cz
+            az += bx * cy - by * cx
+            chord = np.sqrt((cx - bx) ** 2 + (cy - by) ** 2 + (cz - bz) ** 2)
+            half = min(chord / (2.0 * EARTH_RADIUS_M), 1.0)
+            length += 2.0 * EARTH_RADIUS_M * np.arcsin(half) if half > SHORT else chord
+            reach2 = max(reach2, cx * cx + cy * cy + cz * cz)
+            bx, by, bz = cx, cy, cz
+        found[0, ring] = 0.5 * np.sqrt(ax * ax + ay * ay + az * az)
+        found[1, ring] = length
+        found[2, ring] = np.sqrt(reach2)

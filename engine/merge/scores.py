@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geo.jit import as_index
 from ..geo.windows import Window
 from .blend import Place, Rule, Scratch, Strip, add_tile, choose_labels, new_scratch
 
@@ -139,9 +140,9 @@ class ScoreAccumulator:
             scores: ``[h, w, K]``, at least as large as the tile; what lies beyond it at the
                 bottom and on the right is left out.
             logits: Whether these are logits, of which the softmax is added.
-            alone: First rows and columns of the tile (start, stop) on which no other tile lies:
-                their labels are decided at once, which is the greater part of the work saved.
-                :meth:`take` does not give them.
+            alone: Rows and columns of the tile, from start to before stop, on which no other
+                tile lies: their labels are decided at once, without a sum. :meth:`take` does
+                not give them.
 
         Raises:
             ValueError: If the tile lies outside the strip.
@@ -150,7 +151,7 @@ class ScoreAccumulator:
         height, width = self._strip.total.shape
         if top < 0 or top + window.height > height or window.col_off + window.width > width:
             raise ValueError(f"tile {window} is outside the strip at row {self.row_off}")
-        place = Place(*(np.int64(n) for n in (top, window.col_off, *alone[0], *alone[1])))
+        place = Place(*(as_index(n) for n in (top, window.col_off, *alone[0], *alone[1])))
         values = np.ascontiguousarray(scores)
         add_tile(self._strip, values, logits, self._weights, place, self._rule, self._scratch)
 
@@ -174,7 +175,8 @@ class ScoreAccumulator:
             ``[h, width]`` (``round(254 * score)``, 255 where there is no label).
         """
         height = row_stop - self.row_off
-        rows = Strip(*(part[:height] for part in self._strip))
+        sums, total, labels, scores = self._strip
+        rows = Strip(sums[:height], total[:height], labels[:height], scores[:height])
         found = _labels_of(rows, self._rule, self._scratch)
         self._drop(height)
         return found
