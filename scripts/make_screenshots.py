@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TEST_PYTHON = ROOT / "build" / "qgis-venv" / "bin" / "python"
 IMAGES = ROOT / "docs" / "images"
 FOLDER = Path("/tmp/rs-segment")
-SESSIONS = ("test_dock_in_qgis.py", "test_train_in_qgis.py")
+SESSIONS = ("test_dock_in_qgis.py", "test_train_in_qgis.py", "test_instances_in_qgis.py")
 # Curves in the guide show more of a training than the test needs.
 VALIDATIONS = "12"
 
