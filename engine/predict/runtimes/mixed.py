@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .check import texture
 from .contract import Opening
+from .fold import fold_norms
 
 MIXED_RATIO = 0.8
 """The costliest layers run in bf16 until they make up this share of all multiplications."""
@@ -43,17 +44,17 @@ class InBf16(nn.Module):
 def mixed_network(opening: Opening) -> nn.Module:
     """Return a network whose costliest layers compute in bf16.
 
-    All other layers share their weights with the network that is given, which stays as it is.
+    Batch normalisation is folded into the convolutions. Other layers share their weights with the
+    network that is given, which stays as it is.
     """
-    network = opening.network
-    costs = layer_costs(network, opening)
-    chosen = costliest(costs, MIXED_RATIO)
-    tensors = [*network.parameters(), *network.buffers()]
-    changed = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
+    chosen = costliest(layer_costs(opening.network, opening), MIXED_RATIO)
+    tensors = [*opening.network.parameters(), *opening.network.buffers()]
+    changed = copy.deepcopy(opening.network, {id(tensor): tensor for tensor in tensors})
+    fold_norms(changed)
     for name in chosen:
         parent, _, last = name.rpartition(".")
-        layer = network.get_submodule(name)
-        setattr(changed.get_submodule(parent), last, InBf16(layer))
+        holder = changed.get_submodule(parent)
+        setattr(holder, last, InBf16(changed.get_submodule(name)))
     return changed.eval()
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
 
 from engine.errors import DeviceError, ModelError
 from engine.predict.backend import Backend
 from engine.predict.runtimes import mixed, openvino_cpu, table
 from engine.predict.runtimes.check import check_forward, texture
 from engine.predict.runtimes.contract import Opening
+from engine.predict.runtimes.fold import fold_norms
 from engine.predict.semantic import SemanticPredictor
 
 SHAPE = (37, 61, 4)
@@ -161,6 +164,31 @@ def test_mixed_precision_changes_the_costliest_layers_only() -> None:
     plain = network()
     changed = mixed.mixed_network(Opening(plain, "cpu", "mixed", SHAPE))
     kinds = [type(layer).__name__ for layer in changed]
-    assert kinds == ["InBf16", "BatchNorm2d", "ReLU", "Conv2d", "Conv2d", "Upsample", "InBf16"]
+    assert kinds == ["InBf16", "Identity", "ReLU", "Conv2d", "Conv2d", "Upsample", "InBf16"]
     assert changed[4].weight is plain[4].weight
     assert all(p.dtype == torch.float32 for p in plain.parameters())
+
+
+def test_folded_norms_change_nothing_but_the_number_of_layers() -> None:
+    class Backwards(nn.Sequential):
+        """Runs its parts in another order than it holds them: must not be folded."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self[0](self[1](x))
+
+    torch.manual_seed(4)
+    plain = nn.Sequential(
+        nn.Conv2d(4, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), BasicBlock(6, 6),
+        Backwards(nn.Conv2d(6, 6, 1), nn.BatchNorm2d(6)),
+    )  # fmt: skip
+    for norm in (m for m in plain.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.running_mean, -1, 1)
+        nn.init.uniform_(norm.running_var, 0.5, 2)
+        nn.init.uniform_(norm.weight, 0.5, 2)
+    plain.eval()
+    folded = copy.deepcopy(plain)
+    fold_norms(folded)
+    count = [sum(isinstance(m, nn.BatchNorm2d) for m in n.modules()) for n in (plain, folded)]
+    assert count == [4, 1]
+    tiles = texture((37, 61, 4))
+    assert torch.allclose(folded(tiles), plain(tiles), atol=1e-5)
