@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, cast
 
 from .errors import INTERNAL_CODE, DeviceError, DiskError, EngineError, JobCancelled, JobError
 from .jobs import Job, job_from_dict
-from .protocol import Cancelled, Failure, IsCancelled, Report, Result
+from .protocol import Cancelled, Failure, IsCancelled, Log, Report, Result
 
 LOG = logging.getLogger(__name__)
 
@@ -78,13 +79,16 @@ def run_job(
 ) -> FinalEvent:
     """Run a job and return its final event; never raises.
 
+    What the engine warns of on its way is reported to the user, each text once.
+
     An exception that is no ``EngineError`` becomes a failure with the code ``internal`` and
     the traceback in its details, except lack of memory and of disk space.
     """
     try:
         if name not in functions:
             raise JobError(f"job {name!r} cannot be run here", f"known: {', '.join(functions)}")
-        return functions[name](job, report, cancelled)
+        with _warnings_reported(report):
+            return functions[name](job, report, cancelled)
     except (JobCancelled, KeyboardInterrupt):
         return Cancelled()
     except EngineError as error:
@@ -95,6 +99,32 @@ def run_job(
         return _os_failure(error)
     except (Exception, SystemExit) as error:
         return _bug(error)
+
+
+@contextmanager
+def _warnings_reported(report: Report) -> Iterator[None]:
+    """Send the warnings of the engine's own loggers to the user while a job runs."""
+    handler, logger = _WarningReport(report), logging.getLogger(__package__)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _WarningReport(logging.Handler):
+    """Reports each text once, as a log event."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(logging.WARNING)
+        self._report = report
+        self._seen: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno == logging.WARNING and text not in self._seen:
+            self._seen.add(text)
+            self._report(Log(text, "warning"))
 
 
 def _failure(error: EngineError) -> Failure:

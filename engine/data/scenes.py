@@ -237,7 +237,7 @@ def _check_overlap(job: ChipsJob, scenes: Sequence[Scene], reader: LabelReader) 
 
 
 def _bounds_text(bounds: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"
+    return "(" + ", ".join(f"{value:.9g}" for value in bounds) + ")"
 
 
 def unique_names(stems: Sequence[str], most: int = 80) -> list[str]:

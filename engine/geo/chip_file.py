@@ -7,6 +7,7 @@ programs) are read through GDAL. No file stays open, so processes may be forked 
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 import zlib
@@ -29,6 +30,7 @@ from .source import GDAL_ERRORS
 NO_COMPRESSION, DEFLATE = 1, 8
 DEFLATE_LEVEL = 1
 _HEAD_BYTES = 8192
+_MEMORY_FILE = re.compile(r"^\S*[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\S*: ")
 _FIELD = struct.Struct("<HHI4s")
 _KINDS = {3: ("H", 2), 4: ("I", 4)}
 _SAMPLE_KINDS = {1: "u", 2: "i", 3: "f"}
@@ -148,6 +150,7 @@ def _silent() -> Iterator[None]:
 
 def _damaged(name: str, error: Exception) -> RasterReadError:
     reason = (str(error) or type(error).__name__).splitlines()[0]
+    reason = _MEMORY_FILE.sub("", reason)
     return RasterReadError(
         f"chip {name} cannot be read: {reason}", "the file is damaged: make the chips again"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,11 @@ from torch.utils.data import DataLoader, Subset
 from ..data.dataset import ChipDataset
 from ..data.sampling import EpochBatches, epoch_order, shard
 from .checkpoint import TrainingState
+from .chip_loader import ChipLoader, Collate
 from .recipe import Recipe
 
 MOST_WORKERS = 8
 LEAST_BATCHES_FOR_WORKERS = 8
-Collate = Callable[[Sequence[Any]], dict[str, Any]]
 
 
 class ChipLoaders(LightningDataModule):
@@ -70,21 +69,21 @@ class ChipLoaders(LightningDataModule):
         """Return the rest of the current epoch; asked for at the start of each epoch."""
         stage_offset = self.state.stage << 20
         batches = self.batches(stage_offset + self.state.epoch, self.state.batch)
-        return DataLoader(
+        return ChipLoader(
             self.train,
+            self.collate,
             batch_sampler=batches,
-            collate_fn=self.collate,
             **self._reading(len(batches)),
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return this process's share of the validation chips."""
         chosen = shard(len(self.val), rank=self.rank, world=self.world)
-        return DataLoader(
+        return ChipLoader(
             Subset(self.val, list(chosen)),
+            self.collate,
             batch_size=max(1, min(self.recipe.batch, 4)),
             shuffle=False,
-            collate_fn=self.collate,
             **self._reading(len(chosen) // 4),
         )
 

@@ -190,12 +190,14 @@ def test_one_class_only_is_said(tmp_path: Path) -> None:
     assert "background" in final.hint
 
 
-def test_an_unreadable_chip_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_chip_is_named(tmp_path: Path, workers: int) -> None:
     write_chips(tmp_path / "chips", {"train": 2, "val": 1})
     (tmp_path / "chips" / "images" / "train_1.tif").write_bytes(b"II*\0 cut off")
-    final = train(fields(tmp_path))
+    final = train(fields(tmp_path, workers=workers))
     assert isinstance(final, Failure)
-    assert (final.code, "train_1" in final.message) == ("raster_read", True), final
+    assert (final.code, "train_1.tif cannot be read" in final.message) == ("raster_read", True)
+    assert "\n" not in final.message and "make the chips again" in final.hint
 
 
 def test_tuning_takes_classes_and_bands_over(
