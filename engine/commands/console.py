@@ -23,6 +23,7 @@ USER_CAN_MEND = 2
 OUR_BUG = 3
 INTERRUPTED = 130
 LOSS_INTERVAL_S = 30.0
+RANK_VARIABLE = "RANK"
 SHOWN_METRICS = ("loss", "iou_mean", "miou", "mask_AP", "mask_AP50")
 
 ShowResult = Callable[[Result], str]
@@ -41,6 +42,7 @@ class Console:
     def __init__(self, *, as_json: bool) -> None:
         self._out: TextIO = claim_stdout()
         self._as_json = as_json
+        self._speaks = os.environ.get(RANK_VARIABLE, "0") == "0"
         self._view = progress_view()
         self._warned: set[str] = set()
         self._train_loss: float | None = None
@@ -96,9 +98,14 @@ class Console:
         self._view.line(f"epoch {event.epoch:g}, step {event.step}: {', '.join(shown)}{loss}")
 
     def show(self, final: FinalEvent, text: ShowResult) -> None:
-        """Write a final event: JSON or text of a result to stdout, trouble to stderr."""
+        """Write a final event: JSON or text of a result to stdout, trouble to stderr.
+
+        Of several processes that torchrun started, only the first one writes results.
+        """
         if isinstance(final, Failure):
             self._view.line(failure_text(final))
+        if not self._speaks:
+            return
         if self._as_json:
             self.write(encode_event(final))
         elif isinstance(final, Result):

@@ -84,6 +84,8 @@ def _publish(training: Training, partial: Path, report: Report, cancelled: IsCan
     }
     command = json.dumps({"job": "train", "fields": _without_folders(job)})
     record = start_record(training.start, job.seed, command, training.folder)
+    world, recipe = training.hardware.world, training.recipe
+    record.update(processes=world, batch=recipe.batch * recipe.accumulate * world)
     card = make_card(
         training.material, training.recipe, state, measured, names=names, training=record
     )
