@@ -65,6 +65,11 @@ BENCHMARKS = (
         quick=("--size", "1536", "--rounds", "1"),
     ),
     Benchmark(
+        "end_to_end",
+        "raster to class raster and polygons with U-Net on ResNet-18",
+        quick=("--size", "960", "--rounds", "1"),
+    ),
+    Benchmark(
         "vectorize",
         "labels to polygons",
         quick=("--json", "--size", "1024", "--rounds", "2", "--wide-rows", "256"),
@@ -81,15 +86,43 @@ BENCHMARKS = (
         quick=("--json", "--images", "60", "--rounds", "2"),
         full=("--json",),
     ),
-    Benchmark("sparse_memory", "memory of a whole run", quick=("--size", "6000")),
+    Benchmark(
+        "geopackage",
+        "polygons into a GeoPackage",
+        quick=("--polygons", "100000", "--rounds", "1"),
+    ),
+    Benchmark(
+        "sparse_memory",
+        "memory of a whole run",
+        quick=("--size", "6000", "--classes", "8"),
+        full=("--size", "100000", "--height", "2048", "--classes", "8", "--growth"),
+    ),
     Benchmark("training", "a training step", quick=("--steps", "4", "--side", "128")),
     Benchmark("first_polygons", "the analyst's wait", quick=("--rounds", "1")),
+    Benchmark("plugin_start", "what the plugin adds to the start of QGIS", quick=("--rounds", "1")),
     Benchmark("networks", "cost of parts of networks", quick=("--networks", "hi_resnet")),
 )
 
 GOALS = (
-    Goal("pipeline", "tile loop off the model, ns per pixel", rf'"loop_ns_px": {N}', 60.0),
+    Goal("pipeline", "tile loop off the model, ns per pixel", rf'"loop_ns_px": {N}', 30.0),
     Goal("pipeline", "naive baseline / engine", rf'"ratio_naive": {N}', 5.0, at_least=True),
+    Goal("pipeline", "decoded bytes / raster", rf'"decoded_ratio": {N}', 1.02),
+    Goal(
+        "end_to_end",
+        "whole run / inside the network's calls",
+        rf'"wall_model": {N}',
+        1.1,
+        full_only=True,
+    ),
+    Goal(
+        "end_to_end",
+        "inside the network's calls / network alone",
+        rf'"model_pure": {N}',
+        1.1,
+        full_only=True,
+    ),
+    Goal("geopackage", "polygons written per second", rf'"polygons_per_s": {N}', 120_000.0, True),
+    Goal("geopackage", "memory of writing, MiB", rf'"peak_mib": {N}', 150.0, full_only=True),
     Goal(
         "vectorize", "rasterio.features.shapes / engine, flat raster", rf'"ratio": {N}', 3.0, True
     ),
@@ -124,7 +157,20 @@ GOALS = (
         at_least=True,
     ),
     Goal("coco_eval", "largest difference to pycocotools", rf'"difference": {N}', 1e-6),
-    Goal("sparse_memory", "peak beyond the model, MiB", rf"beyond model\s+{N} MiB", 1024.0),
+    Goal(
+        "sparse_memory",
+        "peak beyond the model, 100 000 columns and 8 classes, MiB",
+        rf"beyond model\s+{N} MiB",
+        1024.0,
+    ),
+    Goal(
+        "sparse_memory",
+        "growth of the peak from 8k to 16k rows",
+        r"growth\s+(-?[\d.]+) %",
+        0.05,
+        full_only=True,
+        scale=0.01,
+    ),
     Goal("training", "plain step / step of this engine", rf"per step: {N} x", 2.0, at_least=True),
     Goal(
         "training",
@@ -135,6 +181,7 @@ GOALS = (
     ),
     Goal("first_polygons", "1024 x 1024 view, cold, s", rf'"cold_s": {N}', 8.0),
     Goal("first_polygons", "1024 x 1024 view, warm, s", rf'"warm_s": {N}', 1.5),
+    Goal("plugin_start", "added to the start of QGIS, ms", rf'"plugin_ms": {N}', 50.0),
     Goal(
         "networks",
         "foreground-aware loss / cross-entropy",
