@@ -29,8 +29,8 @@ def compare_objects(
 ) -> tuple[dict[str, int], Record]:
     """Compare the polygons that were found with the labels, in pixels of the raster.
 
-    Average precision is that of all detections above the least score; precision, recall and F1
-    are those of the detections that a user would see.
+    Average precision is that of all detections above the least score; objects and ground are
+    those of the detections that a user would see.
 
     Args:
         job: The job.
@@ -48,7 +48,9 @@ def compare_objects(
         area = shapely.intersection(area, shapely.union_all(polygons))
     layers = _layers(model, labels, segmented, grid, area)
     names = layers.names
-    ground = shared_ground_m2(layers.found, layers.truth, len(names), grid.crs_wkt, area)
+    least = model.card.score_threshold if job.score < 0 else job.score
+    seen = _at_least(layers, least).found
+    ground = shared_ground_m2(seen, layers.truth, len(names), grid.crs_wkt, area)
     kinds = {}
     in_pixels = replace(
         layers, found=_pixels(layers.found, grid), truth=_pixels(layers.truth, grid)
@@ -59,7 +61,7 @@ def compare_objects(
             found, truth = _boxes(found), _boxes(truth)
         pairs = overlapping_pairs(found, truth)
         kinds[kind] = precision_recall(found, truth, pairs, names, (SMALL_PX, LARGE_PX))
-    sure = _at_least(in_pixels, model.card.score_threshold if job.score < 0 else job.score)
+    sure = _at_least(in_pixels, least)
     objects = object_report(sure, overlapping_pairs(sure.found, sure.truth), 0.5)
     record = report_of(kinds)
     for row, other in zip(record["classes"], objects["classes"], strict=True):

@@ -64,6 +64,22 @@ def test_a_missed_object_on_a_raster(tmp_path: Path, model: str) -> None:
     assert result.details["ground"]["precision"] == pytest.approx(1.0)
 
 
+def test_objects_and_ground_are_those_above_the_threshold_of_the_card(
+    tmp_path: Path, model: str
+) -> None:
+    """The scores are 0.648, 0.796, 0.944, 0.592 and 0.74; AP counts all of them."""
+    card = json.loads((Path(model) / "card.json").read_text())
+    (Path(model) / "card.json").write_text(json.dumps({**card, "score_threshold": 0.7}))
+    raster, labels = write_scene(tmp_path, scene()), write_labels(tmp_path / "l.gpkg", names=NAMES)
+    result, _ = evaluate(tmp_path, model=model, raster=raster, labels=labels, class_field="kind")
+    sizes = [(scene() == number).sum() for number in NUMBERS]
+    seen = sum(sizes[number - 1] for number in (2, 3, 5))
+    assert result.details["mask"]["AP"] == 1.0
+    assert result.details["objects"]["recall"] == pytest.approx(3 / 5)
+    assert result.details["ground"]["precision"] == pytest.approx(1.0)
+    assert result.details["ground"]["recall"] == pytest.approx(seen / sum(sizes), rel=1e-3)
+
+
 def test_objects_outside_the_labelled_area_do_not_count(tmp_path: Path, model: str) -> None:
     raster = write_scene(tmp_path, scene(left_out=2))
     labels = write_labels(tmp_path / "l.gpkg", names=NAMES)
