@@ -5,20 +5,21 @@ from __future__ import annotations
 import glob
 import time
 from pathlib import Path
-from threading import Event
 
 from torch import nn
 
-from ..errors import EngineError
+from ..errors import EngineError, JobCancelled
 from ..geo.disk import disk_errors
 from ..geo.vector import read_runs
 from ..jobs import SegmentJob
 from ..merge.scores import LabelRule
+from ..predict.handover import Handover
 from ..predict.lane import Lane
 from ..predict.second_look import first_look, look_twice, start_row
 from ..predict.semantic import SemanticPredictor, model_key, warm_network
 from ..predict.strips import TileCounts, TileLoop
 from ..protocol import IsCancelled, Log, Progress, Report, Result
+from ..vectorize.stream import Strip
 from .run_folder import RunFolder, run_folder_for
 from .segment_instances import predict_instances, write_instances
 from .segment_output import (
@@ -142,19 +143,25 @@ def _write_results(run: SegmentRun, partials: dict[Path, Path]) -> ClassCounts:
     vector = partials[setup.outputs.vector]
     if _is_instance(setup):
         return write_instances(run, vector)
-    reader = StripReader(setup, run.folder, run.report, run.cancelled)
-    stopped = Event()
-    beside = StripReader(
-        setup, run.folder, lambda event: None, lambda: stopped.is_set() or run.cancelled()
-    )
+    if not partials.keys() - {setup.outputs.vector}:
+        reader = StripReader(setup, run.folder, run.report, run.cancelled)
+        return write_vector(setup, reader, vector)
+    strips: Handover[Strip] = Handover()
+    reader = StripReader(setup, run.folder, run.report, run.cancelled, strips)
     with Lane("rs-segment-raster") as lane:
+        writers = lane.send(open_rasters, setup, partials).result()
+        filling = lane.send(fill_rasters, writers, strips.items())
         try:
-            writers = lane.send(open_rasters, setup, partials).result()
-            lane.send(fill_rasters, writers, beside)
-            return write_vector(setup, reader, vector)
-        except BaseException:
-            stopped.set()
+            counts = write_vector(setup, reader, vector)
+        except JobCancelled:
+            strips.end(stopped=True)
+            filling.result()  # an error of the rasters stops the strips, too
             raise
+        except BaseException:
+            strips.end(stopped=True)
+            raise
+        strips.end()
+    return counts
 
 
 def _is_instance(setup: SegmentSetup) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import glob
 import platform
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,6 +21,7 @@ from ..geo.style import class_layer_qml
 from ..geo.vector import LayerSpec, write_features, write_run, write_style
 from ..merge.blend import NODATA_LABEL, SCORE_SCALE
 from ..predict.bands import Prefetcher
+from ..predict.handover import Handover
 from ..predict.runtimes.table import RUNTIMES, runtime_version
 from ..protocol import IsCancelled, Progress, Report
 from ..vectorize.stream import FeatureBatch, Strip, VectorOptions, vectorize
@@ -53,31 +54,61 @@ class ClassCounts:
 
 
 class StripReader:
-    """Reads the finished strips of a run from the top, all panels side by side."""
+    """Reads the finished strips of a run from the top, all panels side by side.
+
+    Args:
+        setup: The run.
+        folder: Its folder.
+        report: Called with the rows that are done.
+        cancelled: Asked before each strip.
+        rasters: Gets each strip of the first pass, too.
+    """
 
     def __init__(
-        self, setup: SegmentSetup, folder: RunFolder, report: Report, cancelled: IsCancelled
+        self,
+        setup: SegmentSetup,
+        folder: RunFolder,
+        report: Report,
+        cancelled: IsCancelled,
+        rasters: Handover[Strip] | None = None,
     ) -> None:
         self._setup = setup
         self._folder = folder
         self._report = report
         self._cancelled = cancelled
+        self._rasters = rasters
 
     def strips(self, stage: str) -> Iterator[Strip]:
         """Yield full-width strips and report the rows that are done."""
-        plan = self._setup.plan
+        plan, rasters, self._rasters = self._setup.plan, self._rasters, None
         self._report(Progress(stage, 0, plan.height, "rows"))
         for index in range(len(plan.row_starts)):
             if self._cancelled():
                 raise JobCancelled
-            parts = [self._folder.load(panel.index, index) for panel in plan.panels]
-            labels, scores = parts[0].labels, parts[0].scores
-            if len(parts) > 1:
-                labels = np.concatenate([p.labels for p in parts], axis=1)
-                scores = np.concatenate([p.scores for p in parts], axis=1)
-            row_start, row_stop = plan.strip_rows(index)
-            yield Strip(row_start, labels, scores)
-            self._report(Progress(stage, row_stop, plan.height, "rows"))
+            if rasters is not None:
+                rasters.wait()
+            strip = self._strip(index)
+            if rasters is not None and not rasters.give(strip):
+                raise JobCancelled
+            yield strip
+            del strip
+            self._report(Progress(stage, plan.strip_rows(index)[1], plan.height, "rows"))
+        if rasters is not None:
+            rasters.end()
+
+    def _strip(self, index: int) -> Strip:
+        """Return one strip of the raster's full width."""
+        plan = self._setup.plan
+        start, stop = plan.strip_rows(index)
+        if len(plan.panels) == 1:
+            part = self._folder.load(0, index)
+            return Strip(start, part.labels, part.scores)
+        labels, scores = (np.empty((stop - start, plan.width), np.uint8) for _ in range(2))
+        for panel in plan.panels:
+            part = self._folder.load(panel.index, index)
+            labels[:, panel.col_start : panel.col_stop] = part.labels
+            scores[:, panel.col_start : panel.col_stop] = part.scores
+        return Strip(start, labels, scores)
 
 
 def open_rasters(setup: SegmentSetup, partials: dict[Path, Path]) -> dict[str, RasterWriter]:
@@ -94,17 +125,18 @@ def open_rasters(setup: SegmentSetup, partials: dict[Path, Path]) -> dict[str, R
     return writers
 
 
-def fill_rasters(writers: dict[str, RasterWriter], reader: StripReader) -> None:
-    """Write all strips into rasters and close them.
+def fill_rasters(writers: dict[str, RasterWriter], strips: Generator[Strip, None, None]) -> None:
+    """Write strips into rasters and close them.
 
     Raises:
         DiskError: If a raster cannot be written.
-        JobCancelled: If the reader was told to stop.
+        JobCancelled: If the strips were stopped.
     """
     with ExitStack() as stack:
+        stack.enter_context(closing(strips))
         for writer in writers.values():
             stack.enter_context(writer)
-        for strip in reader.strips("raster") if writers else ():
+        for strip in strips:
             for name, writer in writers.items():
                 writer.write_rows(getattr(strip, name))
 
