@@ -14,6 +14,7 @@ not trained again, interrupted ones continue.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import subprocess
@@ -107,9 +108,12 @@ def draw(name: str, image: Path, model: Path, work: Path, pictures: Path) -> Non
     """Segment the image through the product and write image, truth and answer side by side."""
     labels = work / "answers" / f"{name}.tif"
     labels.parent.mkdir(parents=True, exist_ok=True)
+    # The data set has no places on the map, and a result needs one: pixels of a metre in Dubai.
+    image.with_suffix(".jgw").write_text("1\n0\n0\n-1\n0.5\n-0.5\n", encoding="utf-8")
     command(
         *("segment", str(image), "--model", str(model), "--class-raster", str(labels)),
         *("--output", str(labels.with_suffix(".gpkg")), "--device", "cpu", "--overwrite"),
+        *("--crs", "EPSG:32640"),
     )
     card = json.loads((model / "card.json").read_text(encoding="utf-8"))
     table = np.full(256, 255, np.uint8)
@@ -127,18 +131,21 @@ def draw(name: str, image: Path, model: Path, work: Path, pictures: Path) -> Non
 
 
 def row(name: str, model: Path) -> str:
-    """Return the line of the table of one model."""
-    metrics = json.loads((model / "metrics.json").read_text(encoding="utf-8"))
-    test = metrics.get("test", metrics)
+    """Return the line of the table of one model: scores of the test tile, steps."""
+    test = json.loads((model / "metrics.json").read_text(encoding="utf-8"))["test"]
+    with (model / "curves.csv").open(encoding="utf-8", newline="") as file:
+        steps = max(int(line["step"]) for line in csv.DictReader(file))
     options = ", ".join(f"`{o}`" for o in NETWORKS[name])
-    return (
-        f"| `{name}` | {options} | {100 * test['miou']:.1f} | {100 * test['pixel_accuracy']:.1f} |"
-    )
+    scores = f"{100 * test['iou_mean']:.1f} | {100 * test['pixel_accuracy']:.1f}"
+    return f"| `{name}` | {options} | {steps} | {scores} |"
 
 
 def write_table(page: Path, rows: Sequence[str]) -> None:
     """Put the table between the two marks of the page."""
-    head = ["| network | options | mIoU | pixel accuracy |", "| --- | --- | ---: | ---: |"]
+    head = [
+        "| network | options | steps | mIoU | pixel accuracy |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
     before, rest = page.read_text(encoding="utf-8").split(START, 1)
     body = "\n".join([*head, *rows])
     page.write_text(f"{before}{START}\n{body}\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")

@@ -54,3 +54,22 @@ def test_figures_are_read_and_judged(goals) -> None:
     assert wait.read("waiting for data: 3.5% of a step") == pytest.approx(0.035)
     assert wait.holds(0.035)
     assert wait.read("nothing") is None
+
+
+def test_iou_of_counts_and_of_drawn_parts() -> None:
+    numpy = pytest.importorskip("numpy")
+    pytest.importorskip("torch")
+    sys.path.insert(0, str(FOLDER))
+    try:
+        import ablation_confidence as confidence
+    finally:
+        sys.path.remove(str(FOLDER))
+    counts = numpy.zeros((2, confidence.COUNT, confidence.COUNT), numpy.int64)
+    counts[0, 0, 0], counts[0, 0, 1], counts[1, 1, 1] = 6, 2, 4  # truth, answer
+    both = confidence.ious(counts.sum(axis=0))
+    # Class 0: 6 of 8. Class 1: 4 of 6. The mean is over five classes, three of them absent.
+    assert both[1:3].tolist() == pytest.approx([75.0, 400 / 6])
+    assert both[0] == pytest.approx((75 + 400 / 6) / 5)
+    draws = numpy.array([[0, 1], [0, 0]])
+    expected = numpy.stack([both, confidence.ious(2 * counts[0])])
+    assert numpy.allclose(confidence.drawn(counts, draws), expected)
