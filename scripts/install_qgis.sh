@@ -21,8 +21,12 @@ fail() {
 
 qgis_version() {
     command -v qgis_process >/dev/null 2>&1 || return 1
-    QT_QPA_PLATFORM=offscreen qgis_process --version 2>/dev/null |
-        sed -n 's/^QGIS \([0-9]*\.[0-9]*\).*/\1/p' | head -n 1
+    local printed # by qgis_process; that of QGIS 3.22 does not know --version
+    printed=$(QT_QPA_PLATFORM=offscreen qgis_process --version 2>/dev/null |
+        sed -n 's/^QGIS \([0-9]*\.[0-9]*\).*/\1/p' | head -n 1)
+    [ -n "$printed" ] || printed=$(/usr/bin/python3 -W ignore -c \
+        'from qgis.core import Qgis; print(".".join(Qgis.QGIS_VERSION.split(".")[:2]))' 2>/dev/null)
+    printf '%s\n' "$printed"
 }
 
 new_enough() { [ "$(printf '%s\n%s\n' "$minimum" "$1" | sort -V | head -n 1)" = "$minimum" ]; }
