@@ -29,7 +29,7 @@ from session_parts import (
 RUN_LIMIT_S = 300.0
 WIDTH_PX = 380
 MODEL = Path(os.environ["RS_SEGMENT_INSTANCE_MODEL"]).name
-LEAST_SCORE, HIGH_SCORE = 0.3, 0.7
+LEAST_SCORE, MIDDLE_SCORE, HIGH_SCORE = 0.3, 0.5, 0.7
 
 
 def choose(dock: Any) -> dict[str, Any]:
@@ -75,20 +75,17 @@ def styles(dock: Any) -> dict[str, Any]:
     closer = QgsRectangle(iface.mapCanvas().extent())
     closer.scale(0.6)
     iface.mapCanvas().setExtent(closer)
+    score = dock.segment.result_box.score
+    by_class, every = layer.renderer().type(), layer.featureCount()
+    _filter(score, MIDDLE_SCORE)
+    shot("instances", iface.mainWindow())
     _, ids, names, _, _ = layer.listStylesInDatabase()
-    by_class = layer.renderer().type()
     text, _ = layer.getStyleFromDatabase(ids[names.index("one by one")])
     document = QDomDocument()
     document.setContent(text)
     layer.importNamedStyle(document)
     layer.triggerRepaint()
-    spin(2500)
-    shot("instances", iface.mainWindow())
-    every = layer.featureCount()
-    score = dock.segment.result_box.score
-    score.slider.setValue(round(100 * HIGH_SCORE))
-    score.apply()
-    spin(2500)
+    _filter(score, HIGH_SCORE)
     shot("instances_score", iface.mainWindow())
     return {
         "by_class": by_class,
@@ -99,6 +96,13 @@ def styles(dock: Any) -> dict[str, Any]:
         "label": score.label.text(),
         "filter": layer.subsetString(),
     }
+
+
+def _filter(score: Any, least: float) -> None:
+    score.slider.setValue(round(100 * least))
+    score.apply()
+    iface.messageBar().clearWidgets()
+    spin(2500)
 
 
 def _instances() -> Any:
