@@ -16,7 +16,7 @@ from ..jobs import EvaluateJob
 from ..merge.scores import LabelRule
 from ..predict.backend import Backend
 from ..predict.choice import Wish, choose_for_tiles
-from ..predict.plan import Panel, plan_tiles
+from ..predict.plan import Panel, column_bytes, plan_tiles
 from ..predict.second_look import first_look, look_twice
 from ..predict.semantic import SemanticPredictor, model_key, warm_network
 from ..predict.strips import TileCounts, TileLoop
@@ -163,7 +163,7 @@ class ArraySegmenter:
             tile_px=card.tile_px,
             overlap_px=card.overlap_px,
             stride=card.stride,
-            column_bytes=4 * (classes + 1 + len(card.bands)) + 2,
+            column_bytes=column_bytes(classes + 1, len(card.bands)),
         )
         loop = TileLoop(
             plan=plan,

@@ -23,7 +23,7 @@ from ..geo.resolution import check_dtype, plan_resolution
 from ..geo.windows import Window
 from ..jobs import SegmentJob
 from ..predict.backend import Backend
-from ..predict.plan import Panel, TilePlan, plan_tiles
+from ..predict.plan import Panel, TilePlan, column_bytes, plan_tiles
 from ..predict.second_look import card_look
 from ..zoo.bands import choose_bands
 from ..zoo.card import ModelCard
@@ -147,13 +147,13 @@ def prepare(job: SegmentJob) -> SegmentSetup:
         bands, note = choose_bands(reader.band_names, reader.count, card.bands, job.bands)
         warnings = check_dtype(reader.dtype, card.dtypes)
         source_grid = placed_grid(reader.source_grid, job.raster, job.crs)
-        fingerprint = reader.fingerprint()
+        fingerprint, itemsize = reader.fingerprint(), np.dtype(reader.dtype).itemsize
     window = _window(job, source_grid)
     shape_px, resolution_note = plan_resolution(source_grid.window(window), card.resolution_m)
     warnings += [resolution_note] if resolution_note else []
     grid = source_grid.window(window)
     grid = grid.scaled(*shape_px) if shape_px else grid
-    plan = _plan(job, card, grid)
+    plan = _plan(job, card, grid, itemsize)
     warnings += check_instance_job(job, plan) if card.task == INSTANCE else []
     backend, backend_note = job_backend(
         job,
@@ -220,7 +220,7 @@ def _window(job: SegmentJob, grid: Grid) -> Window:
     return window
 
 
-def _plan(job: SegmentJob, card: ModelCard, grid: Grid) -> TilePlan:
+def _plan(job: SegmentJob, card: ModelCard, grid: Grid, itemsize: int) -> TilePlan:
     tile_px = job.tile_px or card.tile_px
     overlap_px = card.overlap_px if job.overlap_px < 0 else job.overlap_px
     if overlap_px >= tile_px:
@@ -236,7 +236,7 @@ def _plan(job: SegmentJob, card: ModelCard, grid: Grid) -> TilePlan:
         overlap_px=overlap_px,
         stride=card.stride,
         # Rows of up to two tiles wait for a second look.
-        column_bytes=(4 * layers + 4 * len(card.bands) + 2) * (3 if look else 1),
+        column_bytes=column_bytes(layers, len(card.bands), itemsize) * (3 if look else 1),
         memory_mib=job.max_memory_mib,
         halo_px=look.patch_px - 1 if look else 0,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..geo.windows import Window, window_starts
 
-DEFAULT_MEMORY_MIB = 512
+DEFAULT_MEMORY_MIB = 384
 MIN_PANEL_TILES = 4
 Span = tuple[int, int]
 
@@ -83,6 +83,21 @@ class TilePlan:
         return [Window(row, col, *self.tile_px) for col in panel.tile_starts]
 
 
+def column_bytes(layers: int, bands: int, itemsize: int = 1) -> int:
+    """Return how many bytes of buffers a column of a panel needs, per pixel of a tile's height.
+
+    Beside the float32 layers of scores these are labels and scores, as they are merged and as
+    they are saved, and up to eight copies of the raster's pixels and their validity: decoded
+    ahead, joined to rows of tiles, and in work.
+
+    Args:
+        layers: Layers of scores and of their weights.
+        bands: Bands that are read.
+        itemsize: Bytes of a pixel of one band.
+    """
+    return 4 * layers + 6 + 8 * (bands * itemsize + 1)
+
+
 def plan_tiles(
     shape_px: tuple[int, int],
     *,
@@ -101,7 +116,7 @@ def plan_tiles(
         overlap_px: Overlap of neighbouring tiles in pixels, in ``[0, tile_px)``.
         stride: The network's divisor; ``input_px`` is a multiple of it.
         column_bytes: Bytes of buffers that one column of a panel needs, per tile row pixel.
-        memory_mib: Bound for the buffers in MiB, 0 means 512.
+        memory_mib: Bound for the buffers in MiB, 0 means 384.
         halo_px: Columns beside the owned ones whose scores a panel needs, too.
     """
     height, width = shape_px

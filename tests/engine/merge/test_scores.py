@@ -163,3 +163,35 @@ def test_windows_and_starts_agree() -> None:
     rows = window_starts(37, tile_px=16, overlap_px=5)
     assert rows == [0, 11, 21]
     assert len(list(iter_windows(37, 61, tile_px=16, overlap_px=5))) == 3 * 6
+
+
+@given(
+    classes=st.integers(1, 7),
+    threshold=st.sampled_from([0.0, 0.4, 0.9]),
+    background=st.sampled_from([(), (0,)]),
+    logits=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_pixels_decided_at_once_are_as_those_that_were_summed(
+    classes: int, threshold: float, background: tuple[int, ...], logits: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    height, width, step = 11, 150, 139  # longer than a run of pixels in the kernel
+    scores = rng.dirichlet(np.ones(classes), (2, height, width)).astype(np.float32)
+    values = np.log(scores + 1e-6) if logits else scores
+    found = []
+    for early in (False, True):
+        rule = LabelRule(background, threshold)
+        merged = ScoreAccumulator(classes, step + width, (height, width), 11, rule)
+        for column, tile, alone in (
+            (0, values[0], ((0, height), (0, step))),
+            (step, values[1], ((0, height), (width - step, width))),
+        ):
+            parts = alone if early else ((0, 0), (0, 0))
+            merged.add(Window(0, column, height, width), tile, logits=logits, alone=parts)
+        found.append(merged.flush(height))
+    (labels, quality), (early_labels, early_quality) = found
+    same = labels == early_labels
+    assert same.mean() > 0.99  # a score may lie on the threshold but for the last bit
+    difference = quality.astype(int) - early_quality.astype(int)
+    assert np.abs(difference[same]).max(initial=0) <= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,3 +85,35 @@ def test_small_rasters_are_padded_for_the_network_only(
     plan = plan_tiles(shape, tile_px=256, overlap_px=64, stride=32, column_bytes=100)
     assert plan.tile_px == tile_px
     assert plan.input_px == input_px
+
+
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    tile=st.integers(1, 40),
+    data=st.data(),
+)
+def test_alone_is_where_exactly_one_tile_lies(
+    height: int, width: int, tile: int, data: st.DataObject
+) -> None:
+    overlap = data.draw(st.integers(0, tile - 1))
+    plan = plan_tiles(
+        (height, width), tile_px=tile, overlap_px=overlap, stride=1, column_bytes=1 << 30
+    )
+    tiles = np.zeros((height, width), int)
+    for row in plan.row_starts:
+        for column in {c for panel in plan.panels for c in panel.tile_starts}:
+            tiles[row : row + plan.tile_px[0], column : column + plan.tile_px[1]] += 1
+    for panel in plan.panels:
+        alone = np.zeros((height, width), bool)
+        for index in range(len(plan.row_starts)):
+            parts = plan.alone(panel, index)
+            for window, (rows, cols) in zip(plan.windows(panel, index), parts, strict=True):
+                inside = (
+                    slice(window.row_off + rows[0], window.row_off + rows[1]),
+                    slice(window.col_off + cols[0], window.col_off + cols[1]),
+                )
+                assert not alone[inside].any()
+                alone[inside] = True
+        own = slice(panel.col_start, panel.col_stop)
+        assert np.array_equal(alone[:, own], tiles[:, own] == 1)
