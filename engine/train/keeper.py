@@ -124,14 +124,15 @@ class Keeper(Callback):
         if self._first:
             self.report(Progress("train", self.state.step, self.total_steps(), "steps"))
 
-    def add_train_point(self, rate: float) -> None:
-        """Add the mean loss since the last point to the curve."""
+    def add_train_point(self, rate: float | None) -> None:
+        """Add the mean loss since the last point to the curve, with the rate if it is known."""
         state = self.state
         sums = torch.tensor([state.loss_sum, float(state.loss_count)], dtype=torch.float64)
         total, count = all_sum(sums, self.module.device).tolist()
         state.loss_sum, state.loss_count = 0.0, 0
         if count:
-            self._add_point("train", {"loss": total / count, "lr": rate})
+            values = {"loss": total / count}
+            self._add_point("train", values if rate is None else {**values, "lr": rate})
 
     def _add_point(self, series: str, values: dict[str, float]) -> None:
         state = self.state
@@ -197,6 +198,8 @@ class Keeper(Callback):
             state.finished, state.reason = True, PATIENCE
         elif self._time_is_up():
             state.finished, state.reason = True, TIME_UP
+        if state.finished:
+            self.add_train_point(None)  # of the steps since the last point
         if state.finished or self._save_is_due():
             self.save()
 

@@ -270,3 +270,22 @@ def test_two_trainings_do_not_write_one_folder(
     assert isinstance(final, Result), final
     assert final.details["best"] == whole.details["best"]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_training_shorter_than_a_point_of_the_curve_has_one(
+    trained: tuple[Path, Result, list[Event]], tmp_path: Path
+) -> None:
+    """Whole, and stopped at its very last batch and resumed."""
+    folder, _, _ = trained
+    record = fields(tmp_path, chips=str(folder / "chips"), epochs=1)
+    record["options"] = (*record["options"], "log_steps=50")
+    whole = train({**record, "output": str(tmp_path / "whole")})
+    assert isinstance(whole, Result), whole
+    rows = curve(tmp_path / "whole" / "curves.csv")
+    points = [(r["series"], r["step"], r["epoch"]) for r in rows]
+    assert points == [("val", "3", "1"), ("train", "3", "1")]
+    seen: list[Event] = []
+    last = lambda: any(isinstance(e, Progress) and e.done == 3 for e in seen)  # noqa: E731
+    assert isinstance(train(record, last, seen), Cancelled)
+    assert isinstance(train({**record, "resume": True}), Result)
+    assert curve(tmp_path / "model" / "curves.csv") == rows
