@@ -12,7 +12,7 @@ SEEDS ?= 0,1
 SCALE ?= small
 export RS_SEGMENT_PYTHON := $(CURDIR)/.venv/bin/python
 
-.PHONY: help setup demo doors demo-train test test-engine test-qgis test-slow lint format typecheck architecture bench bench-networks ablations \
+.PHONY: help setup demo doors demo-train test test-engine test-qgis test-slow lint format typecheck architecture bench bench-peers bench-networks ablations \
 	install install-dev package screenshots \
 	buildings-model docs clean
 
@@ -62,6 +62,10 @@ typecheck:           ## mypy: strict for the engine, normal for the plugin
 bench: setup         ## every benchmark against the goals (QUICK=1, ONLY=a,b, PAGE=docs/performance.md)
 	$(PYTHON) benchmarks/run_all.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(PAGE),--page $(PAGE))
+
+bench-peers: setup   ## the same against torchgeo, geoai, segment-geospatial and Raster Vision, in build/peers
+	scripts/setup_peers.sh
+	$(PYTHON) benchmarks/run_all.py --only chip_reading,peers --csv build/peers.csv $(if $(QUICK),--quick)
 
 bench-networks: setup  ## cost of every semantic network, into docs/networks/README.md (BENCH="--size-px 512 --device cuda")
 	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/networks.py --networks all --size-px 256 \

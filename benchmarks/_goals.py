@@ -15,12 +15,15 @@ class Benchmark:
         about: What it measures, in a few words.
         quick: Arguments of a quick run, of at most about a minute.
         full: Arguments of a full run.
+        peers: Whether it runs programs of ``build/peers`` and only where it is named: those of
+            ``make bench-peers``.
     """
 
     name: str
     about: str
     quick: tuple[str, ...] = ()
     full: tuple[str, ...] = ()
+    peers: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,19 @@ BENCHMARKS = (
         quick=("--size", "6000", "--classes", "8"),
         full=("--size", "100000", "--height", "2048", "--classes", "8", "--growth"),
     ),
+    Benchmark("backends", "backends on the CPU", quick=("--side", "256", "--rounds", "2")),
+    Benchmark(
+        "chip_reading",
+        "chips of a raster, beside torchgeo",
+        quick=("--size", "2048"),
+        peers=True,
+    ),
+    Benchmark(
+        "peers",
+        "raster to class raster and polygons, beside other programs",
+        quick=("--size", "1024", "--rounds", "1", "--steps", "20"),
+        peers=True,
+    ),
     Benchmark("training", "a training step", quick=("--steps", "4", "--side", "128")),
     Benchmark("first_polygons", "the analyst's wait", quick=("--rounds", "1")),
     Benchmark("plugin_start", "what the plugin adds to the start of QGIS", quick=("--rounds", "1")),
@@ -170,6 +186,42 @@ GOALS = (
         0.05,
         full_only=True,
         scale=0.01,
+    ),
+    Goal(
+        "backends",
+        "U-Net-R18, best backend / matrix products of the machine",
+        rf'"best_share_of_gemm": {N}',
+        0.85,
+        at_least=True,
+        full_only=True,
+    ),
+    Goal(
+        "backends",
+        "labels as in float32, shipped model, chosen backend",
+        rf'"chosen_agreement": {N}',
+        0.999,
+        at_least=True,
+    ),
+    Goal(
+        "chip_reading",
+        "chips per second / torchgeo's sampler",
+        rf'"ratio_torchgeo": {N}',
+        2.5,
+        at_least=True,
+    ),
+    Goal(
+        "peers",
+        "fastest peer / engine as it chooses, U-Net-R18 end to end",
+        rf'"least_ratio": {N}',
+        3.0,
+        at_least=True,
+    ),
+    Goal(
+        "peers",
+        "fastest peer / engine in bf16, U-Net-R18 end to end",
+        rf'"least_ratio_bf16": {N}',
+        3.0,
+        at_least=True,
     ),
     Goal("training", "plain step / step of this engine", rf"per step: {N} x", 2.0, at_least=True),
     Goal(

@@ -87,9 +87,9 @@ def engine_chips_s(folder: ChipFolder, count: int, seed: int) -> float:
 
 
 def torchgeo_chips_s(raster: Path, side_px: int, count: int) -> float:
-    """Return the chips per second of torchgeo's sampler; nan where it is not installed."""
+    """Return the chips per second of torchgeo's sampler; 0 where it is not installed."""
     if not PEERS.is_file():
-        return float("nan")
+        return 0.0
     script = ROOT / "benchmarks" / "peers" / "torchgeo_chips.py"
     done = subprocess.run(
         [str(PEERS), str(script), str(raster), str(side_px), str(count)],
@@ -99,7 +99,7 @@ def torchgeo_chips_s(raster: Path, side_px: int, count: int) -> float:
     )
     if done.returncode:
         print(done.stderr.strip().splitlines()[-1], file=sys.stderr)
-        return float("nan")
+        return 0.0
     return float(json.loads(done.stdout.splitlines()[-1])["chips_s"])
 
 
@@ -122,7 +122,7 @@ def main() -> None:
                 peer, torchgeo_chips_s(folder / "scene.tif", arguments.side, arguments.count)
             )
         count = len(chips.chips())
-    saved_s = count / peer - count / own
+    saved_s = count / peer - count / own if peer else 0.0
     found = {
         "chips": count,
         "engine_chips_s": round(own),
