@@ -14,6 +14,10 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import resnet
 
+from ...models.blocks.pooled_norm import PooledBatchNorm2d
+
+NORMS = (nn.BatchNorm2d, PooledBatchNorm2d)
+"""Normalisations that are the plain one in evaluation."""
 RESNET_PARTS = (resnet.ResNet, resnet.BasicBlock, resnet.Bottleneck)
 RESNET_PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 
@@ -46,7 +50,8 @@ def _pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
 def _fits(conv: nn.Module, norm: nn.Module) -> bool:
     return (
         type(conv) is nn.Conv2d
-        and type(norm) is nn.BatchNorm2d
+        and isinstance(norm, nn.BatchNorm2d)
+        and type(norm) in NORMS
         and norm.running_mean is not None
         and conv.out_channels == norm.num_features
         and not norm.training

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from engine.errors import DeviceError, ModelError
+from engine.models import create_model
 from engine.predict.backend import Backend
 from engine.predict.runtimes import mixed, openvino_cpu, table
 from engine.predict.runtimes.check import check_forward, texture
@@ -164,8 +165,8 @@ def test_mixed_precision_changes_the_costliest_layers_only() -> None:
     plain = network()
     changed = mixed.mixed_network(Opening(plain, "cpu", "mixed", SHAPE))
     kinds = [type(layer).__name__ for layer in changed]
-    assert kinds == ["InBf16", "Identity", "ReLU", "Conv2d", "Conv2d", "Upsample", "InBf16"]
-    assert changed[4].weight is plain[4].weight
+    assert kinds == ["InBf16", "Identity", "ReLU", "Conv2d", "InBf16", "Upsample", "InBf16"]
+    assert changed[3].weight is plain[3].weight
     assert all(p.dtype == torch.float32 for p in plain.parameters())
 
 
@@ -192,3 +193,13 @@ def test_folded_norms_change_nothing_but_the_number_of_layers() -> None:
     assert count == [4, 1]
     tiles = texture((37, 61, 4))
     assert torch.allclose(folded(tiles), plain(tiles), atol=1e-5)
+
+
+def test_the_norms_of_a_whole_network_are_folded() -> None:
+    plain = create_model("unet", encoder="resnet18", num_classes=2).eval()
+    folded = copy.deepcopy(plain)
+    fold_norms(folded)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    tiles = texture((64, 96, 3))
+    with torch.inference_mode():
+        assert torch.allclose(folded(tiles), plain(tiles), atol=1e-4)
