@@ -15,6 +15,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 
 from ..errors import DeviceError
@@ -48,8 +49,9 @@ class Hardware:
 
 def prepare_network(network: nn.Module, hardware: Hardware) -> nn.Module:
     """Return the network in channels-last layout, with normalisation over all processes."""
-    if hardware.world > 1 and hardware.device == "cpu":
-        network = sync_batch_norm(network)
+    if hardware.world > 1:
+        convert = sync_batch_norm if hardware.device == "cpu" else convert_sync_batchnorm
+        network = convert(network)
     return network.to(memory_format=torch.channels_last)
 
 
@@ -107,7 +109,6 @@ def make_trainer(keeper: Keeper, module: TrainModule, hardware: Hardware) -> Tra
         devices=hardware.world // hardware.nodes,
         num_nodes=hardware.nodes,
         strategy=strategy,
-        sync_batchnorm=distributed and hardware.device == "cuda",
         precision="bf16-mixed" if hardware.precision == "bf16" else "32-true",
         max_epochs=plan.epochs - state.epoch,
         accumulate_grad_batches=recipe.accumulate,

@@ -9,7 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
+
+from ..models.blocks.pooled_norm import PooledBatchNorm2d
+
+PLAIN = (nn.BatchNorm2d, PooledBatchNorm2d)
 
 
 class SumOverProcesses(torch.autograd.Function):
@@ -66,29 +71,39 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(variance.to(self.running_var.dtype), share)
 
 
+class SyncedNormAct2d(SyncedBatchNorm2d):
+    """The same with the dropout and the activation of timm's ``BatchNormAct2d`` behind it."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise and activate ``[N, C, H, W]``."""
+        result: Tensor = self.act(self.drop(super().forward(x)))
+        return result
+
+
 def sync_batch_norm(network: nn.Module) -> nn.Module:
     """Replace every ``BatchNorm2d`` in place by its synchronised form; return the network.
 
-    Subclasses (timm's fused normalisation and activation) are left as they are.
+    Those of timm that activate, too, and those that allow single values are among them; other
+    subclasses stay as they are.
     """
-    if type(network) is nn.BatchNorm2d:
-        return _synced(network)
+    if isinstance(network, BatchNormAct2d):
+        fused = SyncedNormAct2d(network.num_features)
+        fused.drop, fused.act = network.drop, network.act
+        return _take_over(fused, network)
+    if isinstance(network, nn.BatchNorm2d) and type(network) in PLAIN:
+        return _take_over(SyncedBatchNorm2d(network.num_features), network)
     for name, child in network.named_children():
         setattr(network, name, sync_batch_norm(child))
     return network
 
 
-def _synced(layer: nn.BatchNorm2d) -> SyncedBatchNorm2d:
-    synced = SyncedBatchNorm2d(
-        layer.num_features,
-        eps=layer.eps,
-        momentum=layer.momentum,
-        affine=layer.affine,
-        track_running_stats=layer.track_running_stats,
-    )
-    synced.train(layer.training)
-    if layer.affine:
-        synced.weight, synced.bias = layer.weight, layer.bias
-    synced.running_mean, synced.running_var = layer.running_mean, layer.running_var
-    synced.num_batches_tracked = layer.num_batches_tracked
-    return synced
+def _take_over(synced: SyncedBatchNorm2d, layer: nn.BatchNorm2d) -> SyncedBatchNorm2d:
+    """Give a new layer the settings, the parameters and the buffers of another one."""
+    synced.eps, synced.momentum, synced.affine = layer.eps, layer.momentum, layer.affine
+    synced.track_running_stats = layer.track_running_stats
+    synced._parameters.update(layer._parameters)
+    synced._buffers.update(layer._buffers)
+    return synced.train(layer.training)

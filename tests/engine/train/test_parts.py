@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
 from engine.data.chip_folder import ChipFolder
@@ -23,6 +24,7 @@ from engine.train.checkpoint import (
     save_checkpoint,
     step_seed,
 )
+from engine.train.fit import Hardware, prepare_network
 from engine.train.module import keep_ratios, thinned
 from engine.train.optimizer import WeightAverage, is_backbone, make_optimizer, set_rate
 from engine.train.recipe import OptimizerRecipe
@@ -53,6 +55,30 @@ def one_process(tmp_path: Path) -> Iterator[None]:
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield
     torch.distributed.destroy_process_group()
+
+
+def test_every_normalisation_of_a_network_is_synced() -> None:
+    """Those of smp's decoders, of its encoders, and of timm's encoders with activations in them."""
+    for encoder in ("mobilenet_v2", "tu-mobilenetv3_small_050"):
+        network = create_model("unet", num_classes=2, encoder=encoder)
+        names = list(network.state_dict())
+        images = torch.rand(2, 3, 64, 64)
+        expected = network.eval()(images)
+        sync_batch_norm(network)
+        plain = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        assert plain and all(isinstance(m, SyncedBatchNorm2d) for m in plain), encoder
+        assert list(network.state_dict()) == names
+        assert torch.allclose(network(images), expected, atol=1e-5)
+
+
+def test_graphics_cards_keep_activations_behind_normalisations() -> None:
+    """PyTorch's own conversion would drop the activations of timm's fused layers."""
+    network = create_model("unet", num_classes=2, encoder="tu-mobilenetv3_small_050")
+    before = [type(m.act) for m in network.modules() if isinstance(m, BatchNormAct2d)]
+    ready = prepare_network(network, Hardware("cuda", world=2))
+    synced = [m for m in ready.modules() if isinstance(m, nn.SyncBatchNorm)]
+    assert [type(m.act) for m in synced if hasattr(m, "act")] == before != []
+    assert not [m for m in ready.modules() if isinstance(m, nn.BatchNorm2d)]
 
 
 def test_synced_normalisation_of_one_process_is_the_usual_one(one_process: None) -> None:
