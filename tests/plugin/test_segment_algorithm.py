@@ -378,6 +378,18 @@ def test_geopackage_holds_run_and_style(plugin, model, raster, tmp_path):
     assert Path(PYTHON).is_file()
 
 
+def test_backend_and_precision_reach_the_engine(plugin, model, raster, tmp_path):
+    values = {"RASTER": QgsRasterLayer(str(raster)), "MODEL": str(model)}
+    chosen = {"BACKEND": "torch", "PRECISION": "mixed", "OUTPUT": str(tmp_path / "out.gpkg")}
+    feedback = Feedback()
+    run({**values, **chosen}, feedback)
+    details = feedback.events[-1].details
+    assert (details["backend"], details["precision"]) == ("torch", "mixed")
+    impossible = {"BACKEND": "onnxruntime", "PRECISION": "bf16"}
+    with pytest.raises(QgsProcessingException, match="'onnxruntime'"):
+        run({**values, **chosen, **impossible})
+
+
 def test_a_web_layer_is_saved_for_the_extent_and_segmented(plugin, model, tmp_path):
     half_m = 20037508.342789244
     url = write_web_tiles(tmp_path)
