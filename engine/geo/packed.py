@@ -24,5 +24,9 @@ def pack(array: NDArray[np.uint8]) -> bytes:
 
 def unpack(data: Any, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the array of a shape whose bytes these are."""
-    raw = pa.Codec("zstd").decompress(data, decompressed_size=shape[0] * shape[1])
+    raw = pa.Codec("zstd").decompress(
+        data,
+        decompressed_size=shape[0] * shape[1],
+        memory_pool=pa.system_memory_pool(),  # the default one keeps what was freed
+    )
     return np.frombuffer(raw, np.uint8).reshape(shape)
