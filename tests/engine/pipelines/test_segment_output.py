@@ -1,0 +1,96 @@
+"""Rasters and polygons are written side by side: an error or a cancel of one ends both."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import Affine
+
+from engine.errors import DiskError, JobCancelled
+from engine.geo.raster import RasterWriter
+from engine.jobs import SegmentJob
+from engine.pipelines.segment import run_segment
+from engine.protocol import Event, Progress
+from tests.factories_models import write_identity_model
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> SegmentJob:
+    """Return a job on a raster of 301 x 67 class ids with eight rows of tiles."""
+    classes = np.random.default_rng(1).integers(0, 4, (43, 10), dtype=np.uint8)
+    classes = np.kron(classes, np.ones((7, 7), np.uint8))[:, :67]
+    with rasterio.open(
+        tmp_path / "in.tif", "w", driver="GTiff", height=301, width=67, count=1, dtype="uint8",
+        crs="EPSG:32633", transform=Affine(2, 0, 500_000, 0, -2, 5_000_000),
+    ) as raster:  # fmt: skip
+        raster.write(classes, 1)
+    return SegmentJob(
+        raster=str(tmp_path / "in.tif"),
+        model=str(write_identity_model(tmp_path / "identity4", 4)),
+        output=str(tmp_path / "out.gpkg"),
+        class_raster=str(tmp_path / "out.tif"),
+        score_raster=str(tmp_path / "score.tif"),
+        device="cpu",
+        precision="fp32",
+        backend="torch",
+        tile_px=48,
+        overlap_px=8,
+    )
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Return what lies in the folder beside input, model and the run to be continued."""
+    known = {"in.tif", "identity4", ".out.gpkg.run"}
+    return sorted(path.name for path in folder.iterdir() if path.name not in known)
+
+
+@pytest.mark.parametrize("strip", [0, 3])
+def test_error_of_a_raster_is_the_error_of_the_run(
+    job: SegmentJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strip: int
+) -> None:
+    written, write = [], RasterWriter.write_rows
+
+    def fail_at(writer: RasterWriter, rows: np.ndarray) -> None:
+        if len(written) == strip:
+            raise DiskError(f"cannot write {writer.path}: no space", "free some space")
+        written.append(len(rows))
+        write(writer, rows)
+
+    threads = threading.active_count()
+    monkeypatch.setattr(RasterWriter, "write_rows", fail_at)
+    with pytest.raises(DiskError, match="no space"):
+        run_segment(job, lambda event: None, lambda: False)
+    assert left_behind(tmp_path) == []
+    assert threading.active_count() == threads
+
+
+def test_cancel_while_polygons_are_traced_ends_both(job: SegmentJob, tmp_path: Path) -> None:
+    rows_done = [0]
+
+    def report(event: Event) -> None:
+        if isinstance(event, Progress) and event.stage == "vectorize":
+            rows_done[0] = event.done
+
+    threads = threading.active_count()
+    with pytest.raises(JobCancelled):
+        run_segment(job, report, lambda: rows_done[0] >= 100)
+    assert 100 <= rows_done[0] < 301
+    assert left_behind(tmp_path) == []
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("simplify_m", [0.0, 3.0])
+def test_rasters_are_whole_whatever_the_number_of_passes_for_polygons(
+    job: SegmentJob, simplify_m: float
+) -> None:
+    fields = {**job.to_dict(), "simplify_m": simplify_m}
+    result = run_segment(SegmentJob.from_dict(fields), lambda event: None, lambda: False)
+    with rasterio.open(job.raster) as source, rasterio.open(job.class_raster) as found:
+        assert np.array_equal(found.read(1), source.read(1))
+    with rasterio.open(job.score_raster) as scores:
+        assert (scores.read(1) == 254).all()
+    assert result.counts["features"] > 20
