@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,7 @@ from .runtimes.table import RUNTIMES, TORCH, open_network, runtime_version
 logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 0.5
-"""Time of forward passes per way; at least two are made, after those that are compared."""
+"""Time of forward passes per way at least; two are made at least, after the comparison."""
 LEAST_AGREEMENT = 0.999
 """Share of the pixels that must get the label that torch gives them in float32."""
 WORTH_RATIO = 0.95
@@ -104,7 +104,7 @@ def _try_all(ways: Sequence[Way], trial: Trial, any_agreement: bool) -> Probe:
     key = f"{trial.key}-{type(network).__name__}"
     with torch.inference_mode():
         wanted = network(tiles).float()
-    tile_ms: dict[str, float] = {}
+    agreeing: dict[str, Forward] = {}
     agreement: dict[str, float] = {}
     for runtime, precision in ways:
         opening = Opening(network, trial.device, precision, trial.tile_shape, key)
@@ -116,7 +116,8 @@ def _try_all(ways: Sequence[Way], trial: Trial, any_agreement: bool) -> Probe:
             logger.warning("%s is left out: %s", name, error.message)
             continue
         if any_agreement or agreement[name] >= LEAST_AGREEMENT:
-            tile_ms[name] = round(1e3 * _fastest_s(forward, tiles[:1]), 2)
+            agreeing[name] = forward
+    tile_ms = _fastest_ms(agreeing, tiles[:1])
     runtime, precision = decide(tile_ms).split(" ")
     return Probe(runtime, precision, tile_ms, agreement)
 
@@ -144,14 +145,16 @@ def decide(tile_ms: dict[str, float]) -> str:
     return best
 
 
-def _fastest_s(forward: Forward, tile: Tensor) -> float:
-    times: list[float] = []
+def _fastest_ms(forwards: Mapping[str, Forward], tile: Tensor) -> dict[str, float]:
+    """Return the least milliseconds of each; they take turns, so that other load hits all."""
+    times: dict[str, list[float]] = {name: [] for name in forwards}
     with torch.inference_mode():
-        while len(times) < 2 or sum(times) < PROBE_SECONDS:
-            begin = time.perf_counter()
-            forward(tile).cpu()
-            times.append(time.perf_counter() - begin)
-    return min(times)
+        while any(len(found) < 2 or sum(found) < PROBE_SECONDS for found in times.values()):
+            for name, forward in forwards.items():
+                begin = time.perf_counter()
+                forward(tile).cpu()
+                times[name].append(time.perf_counter() - begin)
+    return {name: round(1e3 * min(found), 2) for name, found in times.items()}
 
 
 def _place(ways: Sequence[Way], trial: Trial, any_agreement: bool) -> str:
