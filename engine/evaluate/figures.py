@@ -94,7 +94,8 @@ def curves_figure(
     lines = [(c["name"], c[f"precision{iou}"]) for c in curves["classes"]]
     known = [(name, np.asarray(values, np.float64)) for name, values in lines if values is not None]
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(5.6, 4.0), layout="constrained")
+        many = len(known) > 1
+        figure = Figure(figsize=(7.6 if many else 5.6, 4.0), layout="constrained")
         axes = figure.add_subplot()
         shown = known if len(known) <= _MOST_CURVES else []
         for name, values in shown:
@@ -107,7 +108,9 @@ def curves_figure(
         axes.set_title(f"{title} at IoU 0.{iou}")
         axes.grid(alpha=0.3)
         if known:
-            axes.legend(fontsize=8, frameon=False)
+            beside = (1.0, 1.0) if many else None
+            place: Any = "upper left" if many else "best"
+            axes.legend(fontsize=8, frameon=False, loc=place, bbox_to_anchor=beside)
         return _picture(figure, picture_format)
 
 
