@@ -6,8 +6,9 @@ unit, not seconds of one machine.
 
     python benchmarks/run_all.py [--quick] [--only a,b] [--csv FILE] [--page docs/performance.md]
 
-``--page`` puts the table between the marks of that page and draws it as
-``docs/images/performance.svg``. Ends with 1 if a goal is missed or a benchmark fails.
+``--page`` puts the table between the marks of that page, with what is known about goals that were
+missed, and draws it as ``docs/images/performance.svg``. Ends with 1 if a goal is missed or a
+benchmark fails.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from _goals import BENCHMARKS, GOALS, Benchmark, Goal
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 START, END = "<!-- figures: start -->", "<!-- figures: end -->"
 MET, MISSED, FAILED, TOO_SMALL = "met", "missed", "failed", "quick run"
 LIMIT_S = 3600
+PICTURE = "images/performance.svg"
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,14 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """Return benchmark, figure, value, goal and verdict as texts."""
         sign = "≥" if self.goal.at_least else "≤"
-        value = "–" if self.value is None else f"{self.value:.3g}"
-        bound = f"{sign} {self.goal.bound:g}"
+        value = "–" if self.value is None else number(self.value)
+        bound = f"{sign} {number(self.goal.bound)}"
         return self.goal.benchmark, self.goal.figure, value, bound, self.verdict
+
+
+def number(value: float) -> str:
+    """Return a figure with three digits, or without decimals if it is large."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}".replace(",", " ")
 
 
 def run(benchmark: Benchmark, quick: bool) -> tuple[str, bool]:
@@ -105,9 +114,39 @@ def write_page(page: Path, rows: list[Row]) -> None:
     """Put the table between the marks of a page and draw it beside the page's pictures."""
     before, rest = page.read_text(encoding="utf-8").split(START, 1)
     after = rest.split(END, 1)[1]
-    page.write_text(f"{before}{START}\n{table(rows)}{END}{after}", encoding="utf-8")
-    picture = page.parent / "images" / "performance.svg"
+    picture_line = f"![How well the goals are met]({PICTURE})\n"
+    text = f"{_measured_on()}\n\n{table(rows)}\n{_missed(rows)}{picture_line}"
+    page.write_text(f"{before}{START}\n{text}{END}{after}", encoding="utf-8")
+    picture = page.parent / PICTURE
     picture.write_bytes(plot(rows))
+
+
+def _measured_on() -> str:
+    """Return a sentence on the machine and the state of the code."""
+    from engine.predict.backend import cpu_name
+
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    commit = f", commit {done.stdout.strip()}" if done.returncode == 0 else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"Measured on {cores} cores of an {cpu_name()}, {date.today().isoformat()}{commit}."
+
+
+def _missed(rows: list[Row]) -> str:
+    """Return a line for each goal that was missed: by how much, and what is known about it."""
+    lines = [
+        f"- **{row.goal.figure}**: {_short(row)} the goal. {row.goal.why}".rstrip()
+        for row in rows
+        if row.verdict == MISSED
+    ]
+    return "\n".join(["Missed:", "", *lines, "", ""]) if lines else ""
+
+
+def _short(row: Row) -> str:
+    score = _score(row)
+    if row.goal.at_least:
+        return f"{100 * (1 - score):.0f} % below"
+    return f"{100 * (1 / score - 1):.0f} % above"
 
 
 def plot(rows: list[Row]) -> bytes:
@@ -117,14 +156,14 @@ def plot(rows: list[Row]) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 
-    shown = [row for row in rows if row.value and row.verdict in (MET, MISSED)]
+    shown = [row for row in rows if row.verdict in (MET, MISSED)]
     scores = [_score(row) for row in shown]
     with matplotlib.rc_context({"svg.hashsalt": "rs-segment", "font.size": 8.0}):
         figure = Figure(figsize=(7.5, 0.32 * len(shown) + 1.0), layout="constrained")
         axes = figure.add_subplot()
         colors = ["#31a354" if score >= 1 else "#e6550d" for score in scores]
         bars = axes.barh(range(len(shown)), scores, color=colors)
-        axes.bar_label(bars, [f"{row.value:.3g}" for row in shown], padding=2)
+        axes.bar_label(bars, [row.cells()[2] for row in shown], padding=2)
         axes.set_yticks(range(len(shown)), [row.goal.figure for row in shown])
         axes.invert_yaxis()
         axes.axvline(1.0, color="#333333", linewidth=1)
@@ -135,8 +174,11 @@ def plot(rows: list[Row]) -> bytes:
 
 
 def _score(row: Row) -> float:
-    value = row.value or 1e-12
-    return value / row.goal.bound if row.goal.at_least else row.goal.bound / value
+    """Return how many times better than its goal a figure is, at most a hundred times."""
+    value, bound = row.value or 0.0, row.goal.bound
+    if row.goal.at_least:
+        return max(value, bound / 100) / bound
+    return bound / max(value, bound / 100)
 
 
 def main() -> int:
