@@ -30,7 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "coarse": "pixel_linear",
         "fine": {"name": "pixel_linear"},
         "small_classes": [1],
-        "look": {"patch_px": 24, "zoom": 2},
+        "look": {"patch_px": 48, "zoom": 2},
     },
     "ocrnet": {},
     "factseg_r50": {},
