@@ -27,6 +27,13 @@ class _Sliceable(Protocol):
 Items = TypeVar("Items", bound=_Sliceable)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that the memory of a device or of the machine ran out."""
+    text = str(error).lower()
+    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return known or "out of memory" in text or "can't allocate memory" in text
+
+
 class ShrinkingBatches:
     """Calls a function with at most ``size`` items at a time.
 
@@ -67,10 +74,7 @@ class ShrinkingBatches:
 
     def _shrink(self, error: Exception, tried: int, tile_px: int) -> None:
         """Halve the batch after an out-of-memory error, raise any other error again."""
-        text = str(error).lower()
-        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and not (
-            "out of memory" in text or "can't allocate memory" in text
-        ):
+        if not is_out_of_memory(error):
             raise error
         if tried <= 1:
             raise DeviceError(

@@ -12,6 +12,7 @@ from ..errors import DeviceError, JobError
 from ..zoo.card import ModelCard
 from ..zoo.registry import ModelEntry
 from .backend import Backend, choose_backend, gains_from_bf16, set_cpu_threads
+from .batches import is_out_of_memory
 from .probe import Trial, Way, fastest_way
 from .runtimes.contract import Runtime
 from .runtimes.table import RUNTIMES, TORCH, installed_runtime, missing_packages
@@ -92,7 +93,14 @@ def choose_for_tiles(
         return replace(backend, runtime=ways[0][0]), ""
     set_cpu_threads()
     trial = _trial(entry, card, backend, input_px, tiles)
-    found = fastest_way(ways, trial, any_agreement=wish.precision != AUTO)
+    try:
+        found = fastest_way(ways, trial, any_agreement=wish.precision != AUTO)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        precision = "fp32" if wish.precision == AUTO else wish.precision
+        note = f"too little memory to try the backends: the model runs on torch in {precision}"
+        return replace(choose_backend(device, precision, wish.batch), runtime=TORCH), note
     chosen = replace(backend, runtime=found.runtime, precision=found.precision)
     return chosen, found.text
 

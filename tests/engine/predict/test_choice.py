@@ -123,3 +123,17 @@ def test_an_answer_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fastest_way(ways, again, any_agreement=True) == first
     with pytest.raises(AssertionError, match="tried again"):
         fastest_way(ways, again, any_agreement=False)
+
+
+def test_too_little_memory_for_a_trial_leaves_the_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = find_model(str(write_identity_model(tmp_path / "m", 3)))
+    monkeypatch.setattr(choice, "gains_from_bf16", lambda device: True)
+
+    def hungry() -> Tensor:
+        return torch.empty(1 << 60, dtype=torch.uint8)
+
+    backend, note = choose_for_tiles(Wish(device="cpu", runtime="torch"), entry, (64, 64), hungry)
+    assert (backend.runtime, backend.precision) == ("torch", "fp32")
+    assert "too little memory" in note
