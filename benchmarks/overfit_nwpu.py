@@ -37,12 +37,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from _instance_picture import draw_outlines
 
 from engine.models import create_model
+from engine.models.blocks.solo_targets import quarter_masks
 
 CLASS_NAMES = (
     "airplane",
@@ -137,6 +139,24 @@ def predict(network: nn.Module, samples: list[Sample], *, bf16: bool) -> list[di
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             (result,) = network([sample.image])
         results.append({**result, "masks": result["masks"][:, 0] > 0.5})
+    return results
+
+
+def perfect_quarters(samples: list[Sample], *, soft: bool) -> list[dict[str, Tensor]]:
+    """Return the truth as a perfect one-stage network would draw it, at stride 4.
+
+    Args:
+        samples: The crops.
+        soft: Whether the network learns covered shares (``soft_masks``) instead of yes or no.
+    """
+    results = []
+    for sample in samples:
+        masks = sample.target["masks"]
+        side_px = (masks.shape[1], masks.shape[2])
+        quarter = quarter_masks(masks, side_px, soft=soft)
+        drawn = functional.interpolate(quarter[:, None], size=side_px, mode="bilinear")[:, 0]
+        scores = torch.ones(len(masks))
+        results.append({"labels": sample.target["labels"], "scores": scores, "masks": drawn > 0.5})
     return results
 
 
@@ -293,7 +313,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", default="hq_isnet_w18")
     parser.add_argument("--data", type=Path, help="folder nwpu_vhr10; else from RS_SEGMENT_DATA")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--output", type=Path, help="folder of the checkpoint")
+    parser.add_argument("--perfect", action="store_true", help="AP of perfect masks at stride 4")
     parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=2)
@@ -321,6 +342,14 @@ def main() -> int:
     samples = draw_samples(data, arguments.images, arguments.seed)
     objects = sum(sample.target["labels"].numel() for sample in samples)
     print(f"{arguments.network}: {len(samples)} crops, {objects} objects", flush=True)
+    if arguments.perfect:
+        for soft in (False, True):
+            found = mask_ap(samples, perfect_quarters(samples, soft=soft))
+            print(json.dumps({"perfect masks at stride 4": found, "soft_masks": soft}))
+        return 0
+    if arguments.output is None:
+        print("name the folder of the checkpoint with --output", file=sys.stderr)
+        return 2
     metrics = Run(arguments).train(samples)
     print(json.dumps({"network": arguments.network, **metrics}))
     return 0 if metrics["AP"] >= arguments.target_ap else 1
