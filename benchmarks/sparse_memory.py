@@ -74,7 +74,11 @@ def write_sparse(path: Path, shape_px: tuple[int, int]) -> None:
 
 
 def write_repeated(path: Path, shape_px: tuple[int, int], classes: int) -> None:
-    """Write a VRT that repeats one tile of smooth classes in three bands."""
+    """Write a VRT that repeats one tile of smooth classes in three bands.
+
+    A line of background goes round each tile: a region through all of the raster would be one
+    polygon, which has to be held whole before it can be written.
+    """
     import rasterio
     from scipy import ndimage
 
@@ -83,6 +87,7 @@ def write_repeated(path: Path, shape_px: tuple[int, int], classes: int) -> None:
         np.random.default_rng(3).standard_normal((REPEAT_PX, REPEAT_PX)), 24, mode="wrap"
     )
     labels = np.digitize(field, np.quantile(field, np.arange(1, classes) / classes))
+    labels[0], labels[:, 0] = 0, 0
     tile = path.with_name("tile.tif")
     with rasterio.open(
         tile, "w", driver="GTiff", width=REPEAT_PX, height=REPEAT_PX, count=3, dtype="uint8",

@@ -15,7 +15,7 @@ from ..jobs import SegmentJob
 from ..merge.scores import LabelRule
 from ..predict.handover import Handover
 from ..predict.lane import Lane
-from ..predict.memory import give_back_memory
+from ..predict.memory import LARGE_BYTES, give_back_memory
 from ..predict.second_look import first_look, look_twice, start_row
 from ..predict.semantic import SemanticPredictor, model_key, warm_network
 from ..predict.strips import TileCounts, TileLoop
@@ -98,6 +98,8 @@ def _predict(run: SegmentRun) -> TileCounts:
             with setup.open_panel(panel) as source, Lane("rs-segment-save") as lane:
                 for strip in loop.run_panel(source, panel, first, counts):
                     lane.send(folder.save, strip)
+                    if strip.labels.nbytes >= LARGE_BYTES:
+                        lane.send(give_back_memory)
             give_back_memory()
     return counts
 

@@ -22,7 +22,7 @@ from ..geo.vector import LayerSpec, write_features, write_run, write_style
 from ..merge.blend import NODATA_LABEL, SCORE_SCALE
 from ..predict.bands import Prefetcher
 from ..predict.handover import Handover
-from ..predict.memory import give_back_memory
+from ..predict.memory import LARGE_BYTES, give_back_memory
 from ..predict.runtimes.table import RUNTIMES, runtime_version
 from ..protocol import IsCancelled, Progress, Report
 from ..vectorize.stream import FeatureBatch, Strip, VectorOptions, vectorize
@@ -30,8 +30,6 @@ from .run_folder import RunFolder
 from .segment_setup import SegmentSetup
 
 LAYER_NAME = "classes"
-LARGE_BYTES = 1 << 24
-"""Labels of a strip from which on memory is given back after each of them."""
 SIDE_FILES = ("-wal", "-shm", "-journal", ".aux.xml", ".ovr", ".msk")
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 import sys
 
+LARGE_BYTES = 1 << 21
+"""Labels of a strip from which on memory is given back after each of them."""
+
 
 def give_back_memory() -> bool:
     """Let the C library return freed pages to the system; True if it could (glibc).
