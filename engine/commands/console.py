@@ -125,7 +125,11 @@ class Console:
     def _signals(self) -> Iterator[None]:
         """Turn Ctrl-C and the termination signal into a cancel; the second one ends at once."""
 
+        own = os.getpid()
+
         def stop(number: int, frame: object) -> None:
+            if os.getpid() != own:  # a reading process that was forked; it ends with its parent
+                return
             if self._cancelled.is_set():
                 os._exit(INTERRUPTED)
             self._cancelled.set()

@@ -18,7 +18,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 
-from ..errors import DeviceError
+from ..errors import DeviceError, JobCancelled
 from .checkpoint import LAST_NAME, load_average, load_network
 from .keeper import Keeper
 from .module import TrainModule
@@ -26,6 +26,7 @@ from .synced_norm import sync_batch_norm
 
 logger = logging.getLogger(__name__)
 TENSORBOARD = "tensorboard"
+LOST_READER = "DataLoader worker"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def fit_stage(
         load_network(keeper.restore, module.state, module.network)
         if module.average is not None:
             module.average.load(load_average(keeper.restore, module.state))
-    with quiet_lightning(), _memory_errors(module):
+    with quiet_lightning(), _memory_errors(module), _lost_readers(keeper):
         if module.state.batch >= module.plan.epoch_batches:
             _finish_epoch(trainer, module, data, keeper)
             if module.state.finished:
@@ -160,6 +161,26 @@ def quiet_lightning() -> Iterator[None]:
             yield
         finally:
             lightning.setLevel(level)
+
+
+@contextmanager
+def _lost_readers(keeper: Keeper) -> Iterator[None]:
+    """Tell the end of a reading process; one that was stopped with its parent is a stop.
+
+    The checkpoint before stays: the error may come in the middle of a step.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0] if str(error) else ""
+        if not reason.startswith(LOST_READER):
+            raise
+        if keeper.cancelled():
+            raise JobCancelled from None
+        raise DeviceError(
+            f"a process that reads chips ended: {reason}",
+            "if memory was short, set fewer workers; then run again with resume",
+        ) from None
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from engine.data.dataset import ChipDataset
 from engine.protocol import Cancelled, Event, Failure, Metrics, Progress, Result
 from engine.runner import run_named
 from engine.train.checkpoint import LAST_NAME, read_state
@@ -198,6 +201,33 @@ def test_an_unreadable_chip_is_named(tmp_path: Path, workers: int) -> None:
     assert isinstance(final, Failure)
     assert (final.code, "train_1.tif cannot be read" in final.message) == ("raster_read", True)
     assert "\n" not in final.message and "make the chips again" in final.hint
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="reading processes are forked")
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_end_of_a_reading_process_is_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    """Killed for memory it is said with a way out; stopped with its parent it is a stop."""
+    write_chips(tmp_path / "chips", {"train": 2, "val": 1})
+    asked: list[int] = []
+
+    def killed(data: ChipDataset, index: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def cancelled() -> bool:
+        asked.append(1)
+        return stopped
+
+    monkeypatch.setattr(ChipDataset, "__getitem__", killed)
+    final = train(fields(tmp_path, workers=1), cancelled)
+    if stopped:
+        assert isinstance(final, Cancelled), final
+    else:
+        assert isinstance(final, Failure)
+        assert (final.code, "reads chips ended" in final.message) == ("device", True), final
+        assert "workers" in final.hint
+    assert asked
 
 
 def test_tuning_takes_classes_and_bands_over(
