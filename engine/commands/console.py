@@ -124,7 +124,6 @@ class Console:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         """Turn Ctrl-C and the termination signal into a cancel; the second one ends at once."""
-
         own = os.getpid()
 
         def stop(number: int, frame: object) -> None:
