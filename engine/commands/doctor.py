@@ -12,9 +12,7 @@ from .console import USER_CAN_MEND, Console, exit_code
 
 @click.command(short_help="Show what is installed and whether it works.")
 @click.option("--folder", metavar="DIR", help="Folder whose free space is looked at.")
-@click.option(
-    "--warm", is_flag=True, help="Also compile kernels and choose backends."
-)
+@click.option("--warm", is_flag=True, help="Also compile kernels and choose backends.")
 @click.option("--json", "as_json", is_flag=True, help="Write the report as JSON to stdout.")
 def doctor(folder: str | None, warm: bool, as_json: bool) -> int:
     """Show what is installed, which devices there are, and whether the environment is sound."""

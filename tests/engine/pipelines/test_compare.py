@@ -195,8 +195,7 @@ def test_a_layer_without_crs_is_taken_to_be_in_that_of_the_other(tmp_path: Path)
 
 def test_the_comparison_starts_without_torch() -> None:
     script = (
-        "import sys, engine.pipelines.compare; "
-        "print({'torch', 'matplotlib'} & set(sys.modules))"
+        "import sys, engine.pipelines.compare; print({'torch', 'matplotlib'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
