@@ -7,8 +7,8 @@ unit, not seconds of one machine.
     python benchmarks/run_all.py [--quick] [--only a,b] [--csv FILE] [--page docs/performance.md]
 
 ``--page`` puts the table between the marks of that page, with what is known about goals that were
-missed, and draws it as ``docs/images/performance.svg``. Ends with 1 if a goal is missed or a
-benchmark fails.
+missed, and draws it as ``docs/images/performance.svg``. Both are written anew after each benchmark,
+so a run that is stopped keeps what it has. Ends with 1 if a goal is missed or a benchmark fails.
 """
 
 from __future__ import annotations
@@ -201,10 +201,10 @@ def main() -> int:
         text, sound = run(benchmark, options.quick)
         rows += rows_of(benchmark, text, options.quick, sound)
         print(f"   {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+        write_csv(options.csv, rows)
+        if options.page:
+            write_page(options.page, rows)
     print(table(rows))
-    write_csv(options.csv, rows)
-    if options.page:
-        write_page(options.page, rows)
     bad = [row for row in rows if row.verdict in (MISSED, FAILED)]
     for row in bad:
         print(f"{row.verdict}: {row.goal.benchmark}, {row.goal.figure}", file=sys.stderr)
