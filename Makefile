@@ -35,7 +35,7 @@ demo-train: setup    ## train on the shipped sample (or DATA=folder; DOOR=qgis) 
 test: setup lint typecheck test-engine test-qgis  ## everything: checks, engine, worker, plugin in QGIS, end to end
 
 test-engine: architecture
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests -q -n $(PYTEST_JOBS) -m "not qgis" \
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests -q -n $(PYTEST_JOBS) -m "not qgis and not slow" \
 		--ignore-glob "tests/test_*.py" --durations 10
 
 architecture:        ## import table, sizes, light modules, project files, docs, set-up
@@ -44,8 +44,8 @@ architecture:        ## import table, sizes, light modules, project files, docs,
 test-qgis:           ## the plugin in a real QGIS on a virtual screen
 	$(SCREEN) $(QGIS_TEST_PYTHON) -m pytest tests/plugin -q -m qgis --durations 10
 
-test-slow:           ## only the tests of more than ten seconds
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests -q -m "slow and not qgis"
+test-slow:           ## the tests of more than ten seconds, which `make test` leaves out
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests -q -n $(PYTEST_JOBS) -m "slow and not qgis" --durations 10
 
 lint:                ## ruff, both the rules and the layout
 	$(PYTHON) -m ruff check .

@@ -101,5 +101,6 @@ def test_discs_are_drawn_learnt_and_found(tmp_path: Path) -> None:
     same = command("compare", "--predicted", found, "--truth", labels)["details"]
     assert same["objects"]["f1"] > 0.85, same["objects"]
     assert same["ground"]["iou"] > 0.75, same["ground"]["iou"]
-    areas = pyogrio.read_dataframe(found, layer="instances")["area_m2"]
+    columns = ["area_m2"]
+    areas = pyogrio.raw.read(found, layer="instances", columns=columns, read_geometry=False)[3][0]
     assert 78 < float(np.median(areas)) < 227  # radii of 10 to 17 pixels of 0.25 m²
