@@ -79,7 +79,8 @@ def test_end_of_stdin_ends_even_a_job_that_is_stuck_in_native_code() -> None:
         start_s = time.monotonic()
         assert client.close() == 4
         assert 0.9 < time.monotonic() - start_s < 2.5
-        assert all(isinstance(event, Log) for event in client.finish())
+        warning = Log("the job did not stop within 1.0 s, the process ends now", "warning", "a")
+        assert client.finish() in ([], [warning])  # it may or may not get out before the end
 
 
 @posix
