@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from engine.errors import ModelError
 from engine.models import create_model
-from engine.models.blocks.deform import ModulatedDeformConv
 from engine.models.blocks.matrix_nms import matrix_nms
 from engine.models.blocks.solo_losses import SoloOptions, dice_loss, find_candidates
 from engine.models.blocks.solo_targets import (
@@ -159,16 +158,6 @@ def test_dice() -> None:
     masks = (torch.rand(2, 37, 61) > 0.5).float()
     assert dice_loss(masks, masks).abs().max() < 1e-3 / 100
     assert float(dice_loss(masks[:1], 1 - masks[:1])) == pytest.approx(1.0)
-
-
-def test_deformable_convolution_starts_as_half_a_convolution() -> None:
-    torch.manual_seed(0)
-    layer = ModulatedDeformConv(5, 7)
-    x = torch.randn(2, 5, 9, 13)
-    plain = functional.conv2d(x, layer.conv.weight, padding=1)
-    assert torch.allclose(layer(x), 0.5 * plain, atol=1e-5)
-    torch.nn.init.constant_(layer.predict.bias[18:], 50.0)  # modulation 1
-    assert torch.allclose(layer(x), plain, atol=1e-5)
 
 
 @pytest.mark.parametrize(
