@@ -15,7 +15,8 @@ from qgis.core import (
     QgsProcessingUtils,
 )
 
-from ..engine_api import EngineError, Failure, Result
+from .. import engine_api
+from ..engine_api import EngineError
 from ..messages import log, no_engine, tr, with_hint
 from ..worker.client import EngineClient
 from ..worker.environment import EngineEnvironment
@@ -170,7 +171,7 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         spans: Mapping[str, Span],
         *,
         save_s: float = 0.0,
-    ) -> Result:
+    ) -> engine_api.Result:
         """Run a job; returns its result, an empty one if the user cancelled.
 
         Args:
@@ -189,16 +190,16 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         listener = FeedbackListener(feedback, spans, stage_texts())
         final = self._client.run(python, job, fields, listener, feedback.isCanceled, save_s=save_s)
         listener(final)
-        if isinstance(final, Result):
+        if isinstance(final, engine_api.Result):
             return final
-        if isinstance(final, Failure):
+        if isinstance(final, engine_api.Failure):
             if final.details:
                 log(f"{final.message}\n{final.details}", warning=True)
                 feedback.pushDebugInfo(final.details)
             raise QgsProcessingException(with_hint(final.message, final.hint))
         if not feedback.isCanceled():
             raise QgsProcessingException(tr("The engine was stopped."))
-        return Result({})
+        return engine_api.Result({})
 
 
 def processing_error(error: EngineError) -> QgsProcessingException:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, List, Mapping
+from typing import ClassVar, List, Mapping, Type
 
 from qgis.core import QgsProcessingParameterDefinition
 
-from ..engine_api import CompareJob
+from .. import engine_api
 from ..messages import tr
 from .base import TRAINING, About, FieldTable
 from .listener import Span
@@ -34,7 +34,6 @@ SPANS = {"compare": (0.0, 100.0)}
 class CompareAlgorithm(MeasureAlgorithm):
     """Compares two polygon layers object by object and by area."""
 
-    JOB = CompareJob
     FIELDS: ClassVar[FieldTable] = {
         CLASS_FIELD: ("class_field", "text"),
         TRUTH_CLASS_FIELD: ("truth_class_field", "text"),
@@ -55,6 +54,10 @@ class CompareAlgorithm(MeasureAlgorithm):
         "MASK_AP": "mask.AP",
         "MASK_AP50": "mask.AP50",
     }
+
+    def job_type(self) -> Type[engine_api.Job]:
+        """Return the class of the job."""
+        return engine_api.CompareJob
 
     def about(self) -> About:
         """Return the texts of the algorithm."""

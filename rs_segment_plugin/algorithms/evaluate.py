@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Dict, List, Mapping, Optional
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Type
 
 from qgis.core import (
     QgsProcessingContext,
@@ -11,7 +11,8 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
 )
 
-from ..engine_api import EvaluateJob, find_model
+from .. import engine_api
+from ..engine_api import find_model
 from ..layers.raster_source import RasterSource
 from ..messages import tr
 from .base import TRAINING, About, FieldTable
@@ -57,7 +58,6 @@ SPANS_AFTER_EXPORT = {**SPANS, **EXPORT_SPAN, "predict": (30.0, 90.0)}
 class EvaluateAlgorithm(MeasureAlgorithm):
     """Measures a model against labels."""
 
-    JOB = EvaluateJob
     FIELDS: ClassVar[FieldTable] = {
         CHIPS: ("chips", "text"),
         SPLIT: ("split", "choice"),
@@ -84,6 +84,10 @@ class EvaluateAlgorithm(MeasureAlgorithm):
         "BOX_AP": "box.AP",
     }
     _raster: Optional[RasterSource] = None
+
+    def job_type(self) -> Type[engine_api.Job]:
+        """Return the class of the job."""
+        return engine_api.EvaluateJob
 
     def about(self) -> About:
         """Return the texts of the algorithm."""

@@ -12,7 +12,8 @@ from qgis.core import (
     QgsProcessingOutputString,
 )
 
-from ..engine_api import EngineError, ImportModelJob
+from .. import engine_api
+from ..engine_api import EngineError
 from ..messages import tr, with_hint
 from .base import SEGMENTATION, About, EngineAlgorithm, processing_error
 from .parameters import OUTPUT, file, switch, with_help
@@ -83,7 +84,7 @@ class ImportModelAlgorithm(EngineAlgorithm):
             "overwrite": self.parameterAsBool(parameters, OVERWRITE, context),
         }
         try:
-            job = ImportModelJob.from_dict(fields)
+            job = engine_api.ImportModelJob.from_dict(fields)
         except EngineError as error:
             raise processing_error(error) from None
         result = self.run_engine("import_model", job.to_dict(), feedback, {})

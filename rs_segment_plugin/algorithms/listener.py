@@ -6,7 +6,7 @@ from typing import Callable, Dict, Mapping, Optional, Tuple
 
 from qgis.core import QgsProcessingFeedback
 
-from ..engine_api import Event, Log, Metrics, Progress
+from .. import engine_api
 from ..messages import tr
 
 Span = Tuple[float, float]
@@ -32,24 +32,26 @@ class FeedbackListener:
         self._feedback = feedback
         self._spans = spans
         self._texts: Dict[str, str] = dict(stage_texts or {})
-        self._hook: Optional[Callable[[Event], None]] = getattr(feedback, "engine_event", None)
+        self._hook: Optional[Callable[[engine_api.Event], None]] = getattr(
+            feedback, "engine_event", None
+        )
         self._stage = ""
         self._percent = 0.0
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: engine_api.Event) -> None:
         """Pass an event on; called in the thread of the algorithm."""
-        if isinstance(event, Progress):
+        if isinstance(event, engine_api.Progress):
             self._progress(event)
-        elif isinstance(event, Metrics) and event.series == VALIDATION:
+        elif isinstance(event, engine_api.Metrics) and event.series == VALIDATION:
             self._feedback.pushInfo(metrics_text(event))
-        elif isinstance(event, Log) and event.level == "warning":
+        elif isinstance(event, engine_api.Log) and event.level == "warning":
             self._feedback.pushWarning(event.message)
-        elif isinstance(event, Log):
+        elif isinstance(event, engine_api.Log):
             self._feedback.pushInfo(event.message)
         if self._hook is not None:
             self._hook(event)
 
-    def _progress(self, event: Progress) -> None:
+    def _progress(self, event: engine_api.Progress) -> None:
         if event.stage != self._stage:
             self._stage = event.stage
             self._feedback.setProgressText(self._texts.get(event.stage, event.stage))
@@ -61,7 +63,7 @@ class FeedbackListener:
         self._feedback.setProgress(self._percent)
 
 
-def metrics_text(event: Metrics) -> str:
+def metrics_text(event: engine_api.Metrics) -> str:
     """Return one line such as ``Epoch 3, step 120: loss 0.412, miou 0.731``."""
     values = ", ".join(f"{name} {value:.4g}" for name, value in event.values.items())
     text = tr("Epoch {epoch}, step {step}: {values}")

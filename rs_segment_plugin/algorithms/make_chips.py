@@ -11,7 +11,8 @@ from qgis.core import (
     QgsProcessingOutputNumber,
 )
 
-from ..engine_api import ChipsJob, EngineError
+from .. import engine_api
+from ..engine_api import EngineError
 from ..layers.label_source import LabelSource, class_colors, color_words
 from ..layers.raster_source import RasterSource
 from ..messages import tr, with_hint
@@ -114,7 +115,7 @@ class MakeChipsAlgorithm(EngineAlgorithm):
         }
         layers = {} if fields.get("dataset") else {"rasters": ["raster"], "labels": "labels"}
         try:
-            ChipsJob.from_dict({**fields, **layers})
+            engine_api.ChipsJob.from_dict({**fields, **layers})
         except EngineError as error:
             raise processing_error(error) from None
         return fields
@@ -149,7 +150,7 @@ class MakeChipsAlgorithm(EngineAlgorithm):
         if feedback.isCanceled():
             return {}
         try:
-            job = ChipsJob.from_dict(fields)
+            job = engine_api.ChipsJob.from_dict(fields)
         except EngineError as error:
             raise processing_error(error) from None
         exported = any(not raster.gdal for raster in self._rasters)

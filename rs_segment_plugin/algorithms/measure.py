@@ -13,7 +13,8 @@ from qgis.core import (
     QgsProcessingParameterFolderDestination,
 )
 
-from ..engine_api import EngineError, Job
+from .. import engine_api
+from ..engine_api import EngineError
 from ..layers.label_source import LabelSource
 from ..messages import tr
 from .base import EngineAlgorithm, FieldTable, processing_error
@@ -30,18 +31,20 @@ class MeasureAlgorithm(EngineAlgorithm):
     """An algorithm whose result is a ``metrics.json``.
 
     Attributes:
-        JOB: Class of its job; the name of the algorithm is that of the job.
         FIELDS: Parameters that become fields of the job.
         LAYERS: For each parameter with polygons the fields of its file and of its layer, and the
             parameter with the field of its classes, empty for none.
         NUMBERS: Outputs of the algorithm, and where they stand in the metrics.
     """
 
-    JOB: ClassVar[Type[Job]]
     FIELDS: ClassVar[FieldTable]
     LAYERS: ClassVar[LayerTable]
     NUMBERS: ClassVar[NumberTable]
     _labels: Dict[str, Optional[LabelSource]]
+
+    def job_type(self) -> Type[engine_api.Job]:
+        """Return the class of the job; the name of the algorithm is that of the job."""
+        raise NotImplementedError
 
     def definitions(self) -> List[QgsProcessingParameterDefinition]:
         """Return all parameters in the order of the dialog, with their help."""
@@ -83,7 +86,7 @@ class MeasureAlgorithm(EngineAlgorithm):
         """Return what is wrong with the values and what to do."""
         given = {fields[0]: name for name, fields in self.LAYERS.items() if parameters.get(name)}
         try:
-            self.JOB.from_dict({**self.own_fields(parameters, context), **given})
+            self.job_type().from_dict({**self.own_fields(parameters, context), **given})
         except EngineError as error:
             return str(processing_error(error))
         except QgsProcessingException as error:
@@ -123,7 +126,7 @@ class MeasureAlgorithm(EngineAlgorithm):
             fields.update(self.raster_fields(str(fields.get("model", "")), context, feedback))
             if feedback.isCanceled():
                 return {}
-            job = self.JOB.from_dict(fields)
+            job = self.job_type().from_dict(fields)
         except EngineError as error:
             raise processing_error(error) from None
         result = self.run_engine(self.name(), job.to_dict(), feedback, self.spans())

@@ -13,7 +13,8 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
 )
 
-from ..engine_api import EngineError, PretrainJob, list_networks
+from .. import engine_api
+from ..engine_api import EngineError, list_networks
 from ..layers.raster_source import RasterSource
 from ..messages import tr, with_hint
 from .base import TRAINING, About, EngineAlgorithm, processing_error
@@ -89,7 +90,7 @@ class PretrainAlgorithm(EngineAlgorithm):
                 tr("Choose one of the two."),
             )
         try:
-            PretrainJob.from_dict(self._fields(parameters, context, "raster"))
+            engine_api.PretrainJob.from_dict(self._fields(parameters, context, "raster"))
         except EngineError as error:
             return str(processing_error(error))
         except QgsProcessingException as error:
@@ -134,7 +135,7 @@ class PretrainAlgorithm(EngineAlgorithm):
         """Build the job and run it on the engine."""
         raster = self._raster.gdal if self._raster is not None else ""
         try:
-            job = PretrainJob.from_dict(self._fields(parameters, context, raster))
+            job = engine_api.PretrainJob.from_dict(self._fields(parameters, context, raster))
         except EngineError as error:
             raise processing_error(error) from None
         result = self.run_engine("pretrain", job.to_dict(), feedback, SPANS, save_s=SAVE_S)

@@ -13,7 +13,8 @@ from qgis.core import (
     QgsProcessingOutputString,
 )
 
-from ..engine_api import EngineError, ModelCard, SegmentJob, find_model
+from .. import engine_api
+from ..engine_api import EngineError, ModelCard, find_model
 from ..layers.polygon_file import write_polygons
 from ..layers.raster_source import RasterSource
 from ..layers.results import LAYER_NAMES, register_results
@@ -182,7 +183,7 @@ class SegmentAlgorithm(EngineAlgorithm):
             fields.update(self._inputs(parameters, context, feedback, card))
             if feedback.isCanceled():
                 return {}
-            job = SegmentJob.from_dict(fields)
+            job = engine_api.SegmentJob.from_dict(fields)
         except EngineError as error:
             raise processing_error(error) from None
         spans = SPANS if self._raster.gdal else SPANS_AFTER_EXPORT

@@ -18,7 +18,8 @@ from qgis.core import (
     QgsProcessingParameterFolderDestination,
 )
 
-from ..engine_api import EngineError, TrainJob, find_model, list_networks, user_zoo
+from .. import engine_api
+from ..engine_api import EngineError, find_model, list_networks, user_zoo
 from ..messages import tr
 from .base import TRAINING, About, EngineAlgorithm, processing_error
 from .parameters import (
@@ -141,7 +142,9 @@ class TrainAlgorithm(EngineAlgorithm):
             SECONDS: result.seconds,
         }
 
-    def _job(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> TrainJob:
+    def _job(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext
+    ) -> engine_api.TrainJob:
         """Return the checked job.
 
         Raises:
@@ -151,7 +154,7 @@ class TrainAlgorithm(EngineAlgorithm):
         try:
             fields["init"] = _init(self.parameterAsString(parameters, INIT, context))
             fields["output"] = self.destination(parameters, OUTPUT, context) or _own_folder(fields)
-            return TrainJob.from_dict(fields)
+            return engine_api.TrainJob.from_dict(fields)
         except EngineError as error:
             raise processing_error(error) from None
 

@@ -25,7 +25,7 @@ from qgis.core import (
     QgsRectangle,
 )
 
-from ..engine_api import Event, Progress
+from .. import engine_api
 from ..messages import tr, with_hint
 from .polygon_file import wkt
 
@@ -69,7 +69,7 @@ class RasterSource:
         gsd_m: float,
         transform_context: QgsCoordinateTransformContext,
         feedback: QgsProcessingFeedback,
-        report: Callable[[Event], None],
+        report: Callable[[engine_api.Event], None],
     ) -> None:
         """Save the extent of a layer that GDAL cannot read to a GeoTIFF.
 
@@ -145,12 +145,12 @@ def _on_progress(
     percent: float,
     feedback: QgsProcessingFeedback,
     progress: QgsRasterBlockFeedback,
-    report: Callable[[Event], None],
+    report: Callable[[engine_api.Event], None],
 ) -> None:
     if feedback.isCanceled():
         progress.cancel()
     if isfinite(percent):
-        report(Progress("export", round(percent), 100, "%"))
+        report(engine_api.Progress("export", round(percent), 100, "%"))
 
 
 def ground_size_m(

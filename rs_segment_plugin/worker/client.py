@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import atexit
-import queue
 import threading
-import time
 from itertools import count
-from typing import Any, Callable, Dict, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Sequence
 
 from qgis.PyQt.QtCore import QCoreApplication, QThread
 
-from ..engine_api import Cancelled, Event, Failure, Log, Result
-from ..messages import tr
-from .process import ENVIRONMENT_CODE, WORKER_ARGUMENTS, Dispatcher, Ended, Run
+if TYPE_CHECKING:
+    from .conversation import FinalEvent, OnEvent
+    from .process import Dispatcher, Run
 
-POLL_S = 0.05
-CANCEL_LIMIT_S = 0.95
-QUIET_S = 60.0
+WORKER_ARGUMENTS = ("-u", "-m", "engine", "worker")
 CLOSE_LIMIT_MS = 5_000
-
-FinalEvent = Union[Result, Failure, Cancelled]
-OnEvent = Callable[[Event], None]
 
 
 class EngineClient:
     """Runs jobs on engine processes, one process per job at a time, one kept warm.
 
-    All methods may be called from any thread. ``close`` must be called before Python ends.
+    All methods may be called from any thread. ``close`` must be called before Python ends. What
+    a run needs is imported with the first one, so that QGIS starts sooner.
 
     Args:
         arguments: How the interpreter starts a worker.
@@ -67,27 +61,18 @@ class EngineClient:
             save_s: How long the process of a cancelled job may go on in the background to
                 save its state, before it is killed. Meanwhile no second job of this kind starts.
         """
+        from .conversation import converse
+        from .process import Run
 
-        def once() -> Union[FinalEvent, Ended]:
-            run = Run(str(next(self._ids)), job, fields, python, save_ms=round(1000 * save_s))
-            return self._run_once(run, on_event, cancelled)
+        def new_run() -> Run:
+            return Run(str(next(self._ids)), job, fields, python, save_ms=round(1000 * save_s))
 
-        final = once()
-        if isinstance(final, Ended) and final.retry and not cancelled():
-            final = once()
-        return _death(final) if isinstance(final, Ended) else final
-
-    def _run_once(
-        self, run: Run, on_event: OnEvent, cancelled: Callable[[], bool]
-    ) -> Union[FinalEvent, Ended]:
-        dispatcher = self._started()
-        if dispatcher is None:
-            return Ended(tr("the plugin is closing"))
-        dispatcher.called.emit(lambda: dispatcher.start(run))
-        return _follow(run, dispatcher, on_event, cancelled)
+        return converse(new_run, self._started, on_event, cancelled)
 
     def _started(self) -> Optional[Dispatcher]:
         """Return the dispatcher, with its thread running; None after ``close``."""
+        from .process import Dispatcher
+
         with self._lock:
             if self._closed:
                 return None
@@ -126,42 +111,3 @@ class EngineClient:
         dispatcher.called.emit(end)
         done.wait(CLOSE_LIMIT_MS / 1000)
         self._thread.wait(CLOSE_LIMIT_MS)
-
-
-def _follow(
-    run: Run, dispatcher: Dispatcher, on_event: OnEvent, cancelled: Callable[[], bool]
-) -> Union[FinalEvent, Ended]:
-    """Pass on the events of a run until its final one, or until it was cancelled."""
-    deadline_s: Optional[float] = None
-    heard_s = time.monotonic()
-    while True:
-        now_s = time.monotonic()
-        if deadline_s is None and cancelled():
-            dispatcher.called.emit(lambda: dispatcher.cancel(run))
-            deadline_s = now_s + CANCEL_LIMIT_S
-        if deadline_s is not None and now_s > deadline_s:
-            return Cancelled(run.id)
-        try:
-            message = run.mailbox.get(timeout=POLL_S)
-        except queue.Empty:
-            if now_s - heard_s > QUIET_S:
-                heard_s = now_s
-                on_event(Log(tr("The engine is still working.")))
-            continue
-        heard_s = now_s
-        if isinstance(message, Ended):
-            return Cancelled(run.id) if deadline_s is not None else message
-        if isinstance(message, (Result, Failure, Cancelled)):
-            return message
-        on_event(message)
-
-
-def _death(ended: Ended) -> Failure:
-    """Return the failure for a process that ended before its job did."""
-    hint = tr(
-        "If memory was short, set a smaller TILE, BATCH or MAX_MEMORY. If the engine does not "
-        "start at all, check its environment in the RS Segment panel."
-    )
-    last = ended.stderr.splitlines()[-1:] or [""]
-    message = f"{ended.reason}: {last[0]}" if last[0] else ended.reason
-    return Failure(ENVIRONMENT_CODE, message, hint, ended.stderr)

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Callable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, List, Optional, Tuple
 
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QObject, pyqtSignal
@@ -20,8 +20,10 @@ from .. import settings
 from ..engine_api import __version__, checkout_python
 from ..messages import no_engine, tr
 from .client import EngineClient
-from .creator import EnvironmentCreator
 from .probe import Command, EnvironmentStatus, probe
+
+if TYPE_CHECKING:
+    from .creator import EnvironmentCreator
 
 PYTHON_VARIABLE = "RS_SEGMENT_PYTHON"
 MARKER = "rs_segment_complete.json"
@@ -128,6 +130,8 @@ class EngineEnvironment(QObject):
 
     def creator(self) -> EnvironmentCreator:
         """Return the object that makes the managed environment; one per plugin."""
+        from .creator import EnvironmentCreator
+
         if self._creator is None:
             self._creator = EnvironmentCreator(
                 managed_folder(), interpreter_in(managed_folder()), parent=self

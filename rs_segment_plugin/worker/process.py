@@ -27,8 +27,8 @@ from ..engine_api import (
     engine_root,
 )
 from .child_environment import child_environment
+from .client import WORKER_ARGUMENTS
 
-WORKER_ARGUMENTS = ("-u", "-m", "engine", "worker")
 HELLO_TIMEOUT_MS = 60_000
 CANCEL_GRACE_MS = 600
 QUIT_GRACE_MS = 1_000
