@@ -24,6 +24,7 @@ from qgis.PyQt.QtWidgets import (
 from ..messages import tr
 from .icons import theme_icon
 from .notices import sentences
+from .stage_clock import StageClock
 
 _GOOD, _BAD, _NEUTRAL = "#2e7d32", "#c62828", "gray"
 _LOG_LINES = 5000
@@ -41,6 +42,7 @@ class EnvironmentPage(QWidget):
         super().__init__(parent)
         self._environment = environment
         self._creator = environment.creator()
+        self._clock = StageClock(lambda text: _say(self.progress_text, escape(text)), self)
         self.state = _text_label("rsEngineState")
         self.refresh_button = QPushButton(theme_icon("mActionRefresh.svg"), tr("Look again"), self)
         content = QWidget(self)
@@ -172,14 +174,14 @@ class EnvironmentPage(QWidget):
     def _create_pressed(self) -> None:
         if self._creating():
             self.create_button.setEnabled(False)
-            _say(self.progress_text, escape(tr("Cancelling…")))
+            self._clock.say(tr("Cancelling…"))
             self._creator.cancel()
             return
         self.log.clear()
         self.log.setVisible(True)
         self.progress.setVisible(True)
         self.progress.setRange(0, 0)
-        _say(self.progress_text, escape(tr("Starting…")))
+        self._clock.start(tr("Starting…"))
         self.create_button.setText(tr("Cancel"))
         self.consent.setEnabled(False)
         self._creator.start()
@@ -187,9 +189,10 @@ class EnvironmentPage(QWidget):
     def _show_progress(self, stage: str, done: int, total: int) -> None:
         self.progress.setRange(0, total)
         self.progress.setValue(done)
-        _say(self.progress_text, escape(stage))
+        self._clock.say(stage)
 
     def _created(self, ok: bool, message: str, hint: str) -> None:
+        self._clock.stop()
         self.progress.setVisible(False)
         self.create_button.setText(tr("Create"))
         self.consent.setEnabled(True)

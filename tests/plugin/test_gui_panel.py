@@ -13,6 +13,7 @@ from qgis.PyQt.QtWidgets import QPushButton
 from qgis.testing import start_app
 
 from rs_segment_plugin import settings
+from rs_segment_plugin.gui import stage_clock
 from rs_segment_plugin.gui.environment_page import EnvironmentPage
 from rs_segment_plugin.gui.notices import DetailsDialog, Notices
 from rs_segment_plugin.gui.preflight import OK, PROBLEM, Note
@@ -157,6 +158,21 @@ def test_creating_can_be_cancelled_and_leaves_nothing(environment, tmp_path):
     assert "Cancelled" in page.progress_text.text()
     assert not page.create_button.isEnabled() and not page.consent.isChecked()
     assert not (tmp_path / "engine").exists() and not environment.status().ok
+
+
+def test_a_long_step_says_how_long_it_runs(monkeypatch):
+    now_s, shown = [100.0], []
+    monkeypatch.setattr(stage_clock.time, "monotonic", lambda: now_s[0])
+    clock = stage_clock.StageClock(shown.append)
+    clock.start("Downloading")
+    now_s[0] += 185.0
+    clock.say("Installing")
+    assert shown == ["Downloading", "Installing (3 min 5 s)"]
+    now_s[0] += 10.0
+    assert wait_for(lambda: shown[-1] == "Installing (3 min 15 s)", 5)
+    clock.stop()
+    count = len(shown)
+    assert not wait_for(lambda: len(shown) > count, 1.5)
 
 
 def test_a_python_without_packages_is_refused_with_the_reason(environment):
