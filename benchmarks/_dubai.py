@@ -98,14 +98,13 @@ class Batches:
     crop_px: int
     batch: int
     seed: int
-    device: str = "cpu"
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Return normalised images ``[N, 3, S, S]`` and class ids ``[N, S, S]``."""
         rng = np.random.default_rng((self.seed, step))
         crops = [self._crop(rng) for _ in range(self.batch)]
         images = normalize_batch(torch.stack([c[0] for c in crops]), self.data.bands)
-        return images.to(self.device), torch.stack([c[1] for c in crops]).to(self.device)
+        return images, torch.stack([c[1] for c in crops])
 
     def _crop(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         part = self.data.training[rng.integers(len(self.data.training))]

@@ -53,8 +53,11 @@ from safetensors.torch import load_file
 from engine.models import create_model
 from engine.models.blocks.edge_aware import HiResNetLoss
 from engine.models.c2fnet import C2FNet
-from engine.train.checkpoints import write_tensors
-from engine.train.semantic import LoopOptions, SemanticTrainer
+from engine.train.fit import Hardware
+from engine.train.recipe import OptimizerRecipe, Recipe
+from engine.train.schedule import ScheduleRecipe
+from engine.train.step_training import StepTraining
+from engine.train.tensor_file import write_tensors
 
 logger = logging.getLogger("ablations")
 ROOT = Path(__file__).resolve().parent.parent
@@ -159,20 +162,26 @@ class Bench:
         logger.info("%s", row)
 
 
-def train(network: nn.Module, batches: Batches, steps: int, folder: Path) -> nn.Module:
-    """Train with the engine's loop, or load what an earlier call trained; return the average."""
-    options = LoopOptions(
+def train(bench: Bench, network: nn.Module, paper: str, folder: Path, seed: int) -> None:
+    """Train with the engine's loop, or continue what is in the folder; leaves the average."""
+    scale, steps = bench.scale, bench.scale.steps[paper]
+    recipe = Recipe(
+        network=scale.networks[paper][0],
         steps=steps,
-        learning_rate=1e-3,
-        warmup_steps=max(1, steps // 10),
-        average_decay=0.98,
-        validate_every=steps,
-        checkpoint_every=max(1, min(100, steps // 4)),
+        epochs=1,
+        batch=scale.batch,
+        crop_px=scale.crop_px,
+        clip_norm=5.0,
+        ema_decay=0.98,
+        checkpoint_steps=max(1, min(100, steps // 4)),
+        optimizer=OptimizerRecipe(lr=1e-3, weight_decay=0.02),
+        schedule=ScheduleRecipe(warmup_steps=max(1, steps // 10)),
     )
-    trainer = SemanticTrainer(network, batches, options, folder=folder)
-    trainer.run(lambda event: None, lambda: False)
-    network.load_state_dict(trainer.average)
-    return network
+    batches = Batches(bench.data, scale.crop_px, scale.batch, seed)
+    hardware = Hardware("cuda" if bench.device.startswith("cuda") else "cpu", "bf16")
+    training = StepTraining(network, batches, recipe, folder, hardware=hardware, seed=seed)
+    network.load_state_dict(training.run())
+    network.to(bench.device)
 
 
 def _variant_network(bench: Bench, paper: str, variant: str, seed: int) -> nn.Module:
@@ -196,10 +205,8 @@ def run_variant(bench: Bench, paper: str, variant: str, seed: int) -> None:
     """Train and judge one variant of FarSeg or Hi-ResNet."""
     began = time.process_time()
     network = _variant_network(bench, paper, variant, seed)
-    scale = bench.scale
-    batches = Batches(bench.data, scale.crop_px, scale.batch, seed, bench.device)
     folder = _folder(bench, paper, variant, seed)
-    train(network, batches, scale.steps[paper], folder)
+    train(bench, network, paper, folder, seed)
     _keep(network, folder)
     bench.note(paper, variant, seed, network, began)
 
@@ -207,7 +214,6 @@ def run_variant(bench: Bench, paper: str, variant: str, seed: int) -> None:
 def run_c2fnet(bench: Bench, seed: int) -> None:
     """Train the coarse network and judge it, freeze it, train the fine one and judge both."""
     began = time.process_time()
-    scale = bench.scale
     network = _variant_network(bench, "c2fnet", "coarse", seed)
     if not isinstance(network, C2FNet):
         raise TypeError(f"{type(network).__name__} has no stages")
@@ -215,9 +221,7 @@ def run_c2fnet(bench: Bench, seed: int) -> None:
         folder = _folder(bench, "c2fnet", variant, seed)
         network.set_stage(stage)  # type: ignore[arg-type]
         # Other crops than in the first stage.
-        crops_seed = seed if stage == "coarse" else seed + 1000
-        batches = Batches(bench.data, scale.crop_px, scale.batch, crops_seed, bench.device)
-        train(network, batches, scale.steps["c2fnet"], folder)
+        train(bench, network, "c2fnet", folder, seed if stage == "coarse" else seed + 1000)
         if not bench.has("c2fnet", variant, seed):
             bench.note("c2fnet", variant, seed, network, began)
         _keep(network, folder)

@@ -19,7 +19,6 @@ from buildings_targets import LABEL_SHARE, TEACHER_SCALES
 from buildings_training import (
     BUILDER_ARGS,
     EXCHANGE_RATIO,
-    METRICS,
     STUDENT,
     STUDENT_DROPOUT,
     STUDENT_FOLDER,
@@ -31,7 +30,7 @@ from buildings_training import (
 )
 
 from engine import __version__
-from engine.train.checkpoints import read_state
+from engine.train.checkpoint import LAST_NAME, read_state
 from engine.zoo.card import ModelCard, Resolution
 
 MODEL_ID = "buildings_mobilenetv2"
@@ -153,9 +152,8 @@ def _numbers(stage: Stage) -> str:
 
 def _steps(arguments: argparse.Namespace, folder: str) -> str:
     """Return steps, best step and minutes of a stage."""
-    state = read_state(arguments.work / folder)
-    best = max(state.history, key=lambda record: record[METRICS[folder]])
+    state = read_state(arguments.work / folder / LAST_NAME)
     return (
         f"{state.step} in {state.seconds / 60:.0f} minutes; the best validation, after "
-        f"{best['step']:.0f}, counts"
+        f"{state.best_step}, counts"
     )

@@ -29,10 +29,13 @@ from engine.data.transforms import ColorRanges, CropBatches
 from engine.models import create_model
 from engine.models.load import load_weights, read_weights
 from engine.protocol import Event, Progress
-from engine.train.checkpoints import write_tensors
+from engine.train.checkpoint import BEST_NAME
 from engine.train.initialise import load_encoder, read_npz_tensors, recalibrate_batch_norm
-from engine.train.semantic import BEST_NAME, LoopOptions, SemanticTrainer
+from engine.train.recipe import OptimizerRecipe, Recipe
+from engine.train.schedule import ScheduleRecipe
 from engine.train.soft_targets import exchange_parts, soft_loss
+from engine.train.step_training import Judge, StepTraining
+from engine.train.tensor_file import write_tensors
 from engine.train.validate import class_scores, normalize_batch
 
 logger = logging.getLogger("make_buildings_model")
@@ -71,6 +74,7 @@ STUDENT_DROPOUT = 0.1
 STUDENT_ZOOM = {"zoom_min": 0.45, "zoom_max": 2.2, "zoom_spread": 0.4, "known_ratio": 0.75}
 STUDENT_COLORS = ColorRanges(contrast=0.45, gamma=0.5, gray_ratio=0.12)
 EXCHANGE_RATIO = 0.25
+VALIDATION_STEPS = 200
 
 
 def load_network(weights: Mapping[str, Tensor], **options: float) -> nn.Module:
@@ -104,10 +108,15 @@ def train_teacher(scene: Scene, arguments: argparse.Namespace) -> Path:
         return normalize_batch(images, BANDS), target
 
     network = _pretrained(usable, arguments)
-    options = _options(TEACHER, arguments.teacher_steps, TEACHER_FOLDER)
-    SemanticTrainer(
-        network, batches, options, folder=folder, validate=lambda average: measure(average, pairs)
-    ).run(_report, lambda: False)
+    StepTraining(
+        network,
+        batches,
+        _recipe(TEACHER, arguments.teacher_steps),
+        folder,
+        Judge(METRICS[TEACHER_FOLDER], lambda average: measure(average, pairs)),
+        seed=arguments.seed,
+        tuned=True,
+    ).run(_report)
     return folder / BEST_NAME
 
 
@@ -134,10 +143,15 @@ def train_student(scene: Scene, arguments: argparse.Namespace) -> Path:
     network = load_network(teacher, feature_dropout=STUDENT_DROPOUT)
     network.loss = soft_loss
     sets = {scale: resampled(pairs, scale) for scale in QUALITY_SCALES}
-    options = _options(STUDENT, arguments.student_steps, STUDENT_FOLDER)
-    SemanticTrainer(
-        network, batches, options, folder=folder, validate=lambda average: _quality(average, sets)
-    ).run(_report, lambda: False)
+    StepTraining(
+        network,
+        batches,
+        _recipe(STUDENT, arguments.student_steps),
+        folder,
+        Judge(METRICS[STUDENT_FOLDER], lambda average: _quality(average, sets)),
+        seed=seed,
+        tuned=True,
+    ).run(_report)
     return folder / BEST_NAME
 
 
@@ -175,14 +189,20 @@ def _quality(network: nn.Module, sets: Mapping[float, Pairs]) -> dict[str, float
     return {**found, "quality": sum(found.values()) / len(found)}
 
 
-def _options(stage: Stage, steps: int, folder: str) -> LoopOptions:
-    return LoopOptions(
-        steps,
-        stage.rate,
-        weight_decay=stage.weight_decay,
-        validate_every=200,
-        checkpoint_every=50,
-        metric=METRICS[folder],
+def _recipe(stage: Stage, steps: int) -> Recipe:
+    return Recipe(
+        network="unet",
+        steps=steps,
+        epochs=max(1, steps // VALIDATION_STEPS),
+        batch=stage.batch,
+        crop_px=stage.crop_px,
+        clip_norm=5.0,
+        ema_decay=0.998,
+        checkpoint_steps=50,
+        optimizer=OptimizerRecipe(
+            lr=stage.rate, weight_decay=stage.weight_decay, backbone_ratio=0.3
+        ),
+        schedule=ScheduleRecipe(warmup_steps=100),
     )
 
 

@@ -56,8 +56,8 @@ from buildings_training import (
 )
 
 from engine.models.load import read_weights
+from engine.train.checkpoint import BEST_NAME
 from engine.train.publish import half_precision, publish_model
-from engine.train.semantic import BEST_NAME
 from engine.zoo.card import ModelCard
 
 logger = logging.getLogger("make_buildings_model")

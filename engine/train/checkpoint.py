@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..errors import DiskError, ModelError
-from .checkpoints import write_tensors
+from .tensor_file import write_tensors
 
 LAST_NAME = "last.safetensors"
 BEST_NAME = "best.safetensors"
@@ -107,16 +107,15 @@ def save_checkpoint(
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors so that the file is whole or the earlier one stays.
+    """Write tensors of any device by :func:`write_tensors`; the hint tells how to go on.
 
     Raises:
-        DiskError: If the file cannot be written; no partial file is left behind.
+        DiskError: If the file cannot be written.
     """
     plain = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
     try:
         write_tensors(path, plain, metadata)
     except DiskError as error:
-        path.with_name(path.name + ".partial").unlink(missing_ok=True)
         raise DiskError(error.message, FREE_SPACE_HINT) from None
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from ..errors import DiskError
 from ..zoo.card import CARD_NAME, WEIGHTS_NAME, ModelCard, WeightsInfo, card_problems
 from ..zoo.registry import file_sha256
-from .checkpoints import write_tensors
 from .record_rows import record_rows
+from .tensor_file import write_tensors
 
 README_NAME = "README.md"
 logger = logging.getLogger(__name__)
