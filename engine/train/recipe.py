@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from fnmatch import fnmatchcase
@@ -17,12 +18,11 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from ..errors import JobError
-from .schedule import SCHEDULES, ScheduleRecipe
+from .recipe_checks import check_numbers
+from .schedule import ScheduleRecipe
 
 FOLDER = Path(__file__).parent / "recipes"
 PRESETS_FILE = "presets.json"
-OPTIMIZERS = ("sgd", "adamw")
-CLASS_WEIGHTS = ("none", "inverse", "square_root")
 
 RecordType = TypeVar("RecordType")
 
@@ -149,7 +149,7 @@ class Recipe:
 
 def known_names() -> list[str]:
     """Return the dotted names of all numbers of a recipe."""
-    return list(_flat(asdict(Recipe())))
+    return [name for name, _ in _flat(asdict(Recipe()))]
 
 
 def resolve_recipe(
@@ -174,9 +174,13 @@ def override(base: Recipe, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> R
     """Return a recipe with overrides; see :func:`resolve_recipe`."""
     values: dict[str, Any] = {}
     for source, layer in layers:
-        values.update(_checked(layer, source))
+        for name, value in _checked(layer, source).items():
+            earlier = [k for k in values if k == name or k.startswith(f"{name}.")]
+            for key in earlier:
+                del values[key]
+            values[name] = value
     recipe = _build(values, base)
-    _check_values(recipe)
+    check_numbers(dict(_flat(asdict(recipe))))
     return recipe
 
 
@@ -251,12 +255,13 @@ def _recipe_files() -> tuple[dict[str, Any], ...]:
     )
 
 
-def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted names of all numbers with their values."""
     for name, value in record.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}"
+            yield f"{prefix}{name}", value
 
 
 def _checked(layer: Mapping[str, Any], source: str, prefix: str = "") -> dict[str, Any]:
@@ -268,6 +273,8 @@ def _checked(layer: Mapping[str, Any], source: str, prefix: str = "") -> dict[st
         if dotted in groups and isinstance(value, Mapping):
             found.update(_checked(value, source, f"{dotted}."))
             continue
+        if dotted in groups:
+            _refuse(dotted, value, 'a group of values such as {"name": 1}')
         known = known_names()
         if not dotted.startswith("options.") and dotted not in known:
             close = difflib.get_close_matches(dotted, known, n=1, cutoff=0.5)
@@ -280,12 +287,13 @@ def _checked(layer: Mapping[str, Any], source: str, prefix: str = "") -> dict[st
 def _build(values: Mapping[str, Any], base: Recipe) -> Recipe:
     nested: dict[str, Any] = {}
     for dotted, value in values.items():
-        group, _, name = dotted.rpartition(".")
-        if group:
-            nested.setdefault(group, {})[name] = value
-        else:
-            nested[name] = value
-    options = {name: _json_or_text(value) for name, value in nested.pop("options", {}).items()}
+        *groups, name = dotted.split(".")
+        place = nested
+        for group in groups:
+            inner = place.setdefault(group, {})
+            place[group] = place = dict(inner) if isinstance(inner, Mapping) else {}
+        place[name] = _json_or_text(value) if groups[:1] == ["options"] else value
+    options = nested.pop("options", {})
     return replace(_record(base, nested, ""), options={**base.options, **options})
 
 
@@ -319,6 +327,8 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
         JobError: If that is not possible.
     """
     plain = value if kind is str else _json_or_text(value)
+    if isinstance(plain, float) and not math.isfinite(plain):
+        _refuse(name, value, "a finite number")
     if kind is float and isinstance(plain, (int, float)) and not isinstance(plain, bool):
         return float(plain)
     if kind is int and isinstance(plain, (int, float)) and plain == int(plain):
@@ -337,37 +347,3 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
 
 def _refuse(name: str, value: Any, wanted: str) -> Any:
     raise JobError(f"recipe value {name} = {value!r} is not {wanted}", "correct the value")
-
-
-def _check_values(recipe: Recipe) -> None:
-    for name, value, known in (
-        ("optimizer.name", recipe.optimizer.name, OPTIMIZERS),
-        ("schedule.name", recipe.schedule.name, SCHEDULES),
-        ("class_weights", recipe.class_weights, CLASS_WEIGHTS),
-        ("weights_dtype", recipe.weights_dtype, ("fp16", "fp32")),
-    ):
-        if value not in known:
-            raise JobError(f"recipe value {name} = {value!r} is unknown", f"use {', '.join(known)}")
-    ranges = {
-        "epochs": (recipe.epochs, 1, 1e6),
-        "steps": (recipe.steps, 0, 1e9),
-        "batch": (recipe.batch, 1, 65_536),
-        "accumulate": (recipe.accumulate, 1, 4096),
-        "crop_px": (recipe.crop_px, 0, 16_384),
-        "repeat": (recipe.repeat, 1, 1e6),
-        "empty_ratio": (recipe.empty_ratio, 0, 1),
-        "ema_decay": (recipe.ema_decay, 0, 0.999999),
-        "validate_epochs": (recipe.validate_epochs, 1, 1e6),
-        "log_steps": (recipe.log_steps, 1, 1e6),
-        "checkpoint_steps": (recipe.checkpoint_steps, 0, 1e9),
-        "score_threshold": (recipe.score_threshold, 0, 1),
-        "optimizer.lr": (recipe.optimizer.lr, 1e-12, 1e3),
-        "augment.scale_min": (recipe.augment.scale_min, 0.1, recipe.augment.scale_max),
-        "augment.scale_max": (recipe.augment.scale_max, recipe.augment.scale_min, 10),
-    }
-    for name, (number, least, most) in ranges.items():
-        if not least <= number <= most:
-            raise JobError(
-                f"recipe value {name} = {number:g} is not in {least:g}..{most:g}",
-                "correct the value",
-            )

@@ -12,6 +12,7 @@ from engine.models.registry import INSTANCE, SEMANTIC, list_models
 from engine.train.recipe import (
     FOLDER,
     Recipe,
+    known_names,
     network_layers,
     parse_options,
     preset_layers,
@@ -19,6 +20,7 @@ from engine.train.recipe import (
     recipe_source,
     resolve_recipe,
 )
+from engine.train.recipe_checks import CHOICES, RANGES
 from engine.train.schedule import ScheduleRecipe, rate_ratio, warmup_length
 
 TASKS = [
@@ -81,6 +83,12 @@ def test_a_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
         ("batch=0", "batch = 0 is not in 1", "correct"),
         ("augment.scale_min=3", "augment.scale_min = 3 is not in 0.1..1", "correct"),
         ("optimizer.norm_decay=1", "norm_decay = '1' is not true or false", "correct"),
+        ("epochs=NaN", "epochs = 'NaN' is not a finite number", "correct"),
+        ("optimizer.lr=Infinity", "lr = 'Infinity' is not a finite number", "correct"),
+        ("optimizer.momentum=1.5", "optimizer.momentum = 1.5 is not in 0..0.999999", "correct"),
+        ("optimizer.weight_decay=-1", "weight_decay = -1 is not in 0..1000", "correct"),
+        ("options=3", "options = '3' is not a group of values", "correct"),
+        ("optimizer=adamw", "optimizer = 'adamw' is not a group of values", "correct"),
     ],
 )
 def test_mistakes_are_named_with_a_way_out(option: str, says: str, hint: str) -> None:
@@ -88,6 +96,23 @@ def test_mistakes_are_named_with_a_way_out(option: str, says: str, hint: str) ->
         resolve_recipe("unet", SEMANTIC, [("option", parse_options([option]))])
     assert says in caught.value.message
     assert hint in caught.value.hint
+
+
+def test_every_number_has_a_range() -> None:
+    texts = {*CHOICES, "network", "options", "stages", "schedule.milestones"}
+    switches = {"optimizer.norm_decay"}
+    assert set(known_names()) == texts | switches | set(RANGES)
+
+
+def test_inner_options_of_a_network_are_set_one_by_one() -> None:
+    layers = [("card", {"options": {"look": {"patch_px": 16, "top_n": 4}}})]
+    options = ["options.look.top_n=9", "options.look.deep.er=[1, 2]", "options.width=8"]
+    recipe = resolve_recipe("unet", SEMANTIC, [*layers, ("option", parse_options(options))])
+    assert recipe.options["look"] == {"patch_px": 16, "top_n": 9, "deep": {"er": [1, 2]}}
+    assert recipe.options["width"] == 8
+    assert layers[0][1]["options"]["look"] == {"patch_px": 16, "top_n": 4}
+    whole = [("option", parse_options(options)), ("config", {"options": {"look": {"top_n": 1}}})]
+    assert resolve_recipe("unet", SEMANTIC, whole).options["look"] == {"top_n": 1}
 
 
 def test_recipe_files_are_objects_with_networks_source_and_recipe() -> None:
