@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..models.load import read_weights
-from ..zoo.card import BandSpec, ModelCard
+from ..models.load import build_network, read_weights
+from ..zoo.card import BandSpec, ClassInfo, ModelCard
 from ..zoo.registry import ModelEntry, verify_weights
 from .backbone import backbone_prefixes
 
@@ -65,13 +65,14 @@ def start_from_model(
     rows = _class_rows(card, class_names)
     columns = _band_columns(card.bands, bands)
     state = network.state_dict()
+    heads = _class_tensors(card, tensors) if rows is not None else frozenset()
     fresh: list[str] = []
     chosen: dict[str, Tensor] = {}
     for name, wanted in state.items():
         found = tensors.get(name)
         if found is None:
             raise _foreign(entry.id, f"{name} is missing")
-        fitted = _fitted(found, wanted, rows, columns)
+        fitted = _fitted(found, wanted, rows if name in heads else None, columns)
         if fitted is None:
             fresh.append(name)
             fitted = wanted
@@ -120,6 +121,18 @@ def _class_rows(card: ModelCard, class_names: Sequence[str]) -> tuple[int, ...] 
     return tuple(old.index(name) if name in old else -1 for name in class_names)
 
 
+def _class_tensors(card: ModelCard, tensors: Mapping[str, Tensor]) -> frozenset[str]:
+    """Return the names of the tensors whose shape follows from the number of classes.
+
+    Others may have as many rows by chance: they belong to the features, not to the classes.
+    """
+    unused = max(c.id for c in card.classes) + 1
+    more = replace(card, classes=(*card.classes, ClassInfo(unused, "one more", "#000000")))
+    with torch.random.fork_rng(devices=[]):
+        state = build_network(more).state_dict()
+    return frozenset(n for n, t in tensors.items() if n not in state or state[n].shape != t.shape)
+
+
 def _band_columns(old: Sequence[BandSpec], new: Sequence[BandSpec]) -> tuple[int, ...] | None:
     names = [band.name for band in old]
     if len(old) == len(new):
@@ -134,12 +147,14 @@ def _fitted(
     columns: tuple[int, ...] | None,
 ) -> Tensor | None:
     """Return a tensor in the shape of the new network, None if it has to start anew."""
-    if found.shape == wanted.shape and not (rows and found.shape[:1] == (len(rows),)):
+    if found.shape == wanted.shape and rows is None:
         return found
     if columns is not None and found.ndim == wanted.ndim == 4:
         same = found.shape[0] == wanted.shape[0] and found.shape[2:] == wanted.shape[2:]
         if same and wanted.shape[1] == len(columns):
             return _other_bands(found, columns)
+    if rows is not None and wanted.shape[:1] == (len(rows) + 1,):  # background comes first
+        rows = (0, *(row + 1 if row >= 0 else -1 for row in rows))
     if rows is not None and wanted.shape[:1] == (len(rows),):
         if found.shape[1:] != wanted.shape[1:]:
             return None
