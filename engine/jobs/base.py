@@ -65,6 +65,7 @@ class Job:
         return sha256(text.encode("utf-8")).hexdigest()
 
 
+MAX_SEED = (1 << 32) - 1
 _KIND_WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 
 

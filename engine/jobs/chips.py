@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Tuple
 
 from ..errors import JobError
-from .base import Job, check_choice, check_given, check_range
+from .base import MAX_SEED, Job, check_choice, check_given, check_range
 
 MASK_DTYPE_CLASSES = 255
 DEFAULT_TILE_PX = 512
@@ -110,6 +110,7 @@ class ChipsJob(Job):
         check_range("block_m", self.block_m, 0.0, 1e7)
         check_range("buffer_m", self.buffer_m, 0.0, 1e7)
         check_range("empty_ratio", self.empty_ratio, 0.0, 1.0)
+        check_range("seed", self.seed, 0, MAX_SEED)
         check_choice("split_by", self.split_by, SPLIT_UNITS)
         for share in self.split:
             check_range("split", share, 0.0, 100.0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Tuple
 
 from ..errors import JobError
-from .base import Job, check_choice, check_ending, check_given, check_range
+from .base import MAX_SEED, Job, check_choice, check_ending, check_given, check_range
 from .segment import PRECISIONS
 
 PRESETS = ("", "quick", "balanced", "best")
@@ -97,6 +97,7 @@ class TrainJob(Job):
         check_choice("precision", self.precision, PRECISIONS)
         _check_options(self.options)
         check_range("epochs", self.epochs, 0, 100_000)
+        check_range("seed", self.seed, 0, MAX_SEED)
         check_range("batch", self.batch, 0, 4096)
         check_range("lr", self.lr, 0.0, 100.0)
         check_range("devices", self.devices, 1, 1024)
@@ -159,6 +160,7 @@ class PretrainJob(Job):
         _check_options(self.options)
         check_range("tile_px", self.tile_px, 16, 4096)
         check_range("epochs", self.epochs, 0, 100_000)
+        check_range("seed", self.seed, 0, MAX_SEED)
         check_range("batch", self.batch, 0, 65_536)
         check_range("lr", self.lr, 0.0, 100.0)
         check_range("queue", self.queue, 0, 1 << 24)

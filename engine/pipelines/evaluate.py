@@ -38,6 +38,7 @@ def run_evaluate(job: EvaluateJob, report: Report, cancelled: IsCancelled) -> Re
     folder = Path(job.output).expanduser().absolute()
     work = folder.with_name(f".{folder.name}.run")
     try:
+        shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
         with disk_errors(work):
             work.mkdir(exist_ok=True)
         counts, figures = _measure(job, model, work, report, cancelled)

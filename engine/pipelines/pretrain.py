@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -105,7 +106,7 @@ def _recipe(job: PretrainJob) -> Recipe:
         path = Path(job.config).expanduser()
         layers.append((f"config {path}", read_config(path)))
     layers.append(("option", parse_options(job.options)))
-    own: dict[str, Any] = {"epochs": job.epochs} if job.epochs else {}
+    own: dict[str, Any] = {"epochs": job.epochs, "steps": 0} if job.epochs else {}
     if job.batch:
         own["batch"] = job.batch
     if job.lr:
@@ -148,12 +149,13 @@ def _fit(
 ) -> None:
     moco, data, state = parts
     loader = PairLoader(data, recipe, state, job.seed)
-    steps = loader.batches(0).total
+    batches = loader.batches(0).total
+    steps = math.ceil(batches / recipe.accumulate)
     plan = TrainPlan(
         seed=job.seed,
-        epochs=-(-recipe.steps // steps) if recipe.steps else recipe.epochs,
-        epoch_steps=-(-steps // recipe.accumulate),
-        epoch_batches=steps,
+        epochs=math.ceil(recipe.steps / steps) if recipe.steps else recipe.epochs,
+        epoch_steps=steps,
+        epoch_batches=batches,
         class_names=(),
         background=(),
     )

@@ -25,14 +25,21 @@ from ..protocol import IsCancelled, Log, Report, Result
 from ..train.checkpoint import BEST_NAME, LAST_NAME, TrainingState, read_state
 from ..train.fit import fit_stage, prepare_network
 from ..train.instance_module import InstanceModule
-from ..train.keeper import Keeper
+from ..train.keeper import TIME_UP, Keeper
 from ..train.module import SemanticModule, TrainModule
 from ..train.recipe import Recipe, parse_options, preset_layers, read_config, resolve_recipe
-from ..train.setup import make_loaders, make_network, make_plan, read_material
+from ..train.setup import Material, make_loaders, make_network, make_plan, read_material
 from ..train.start import Start, check_same_network, start_from_backbone, start_from_model
 from ..zoo.registry import ModelEntry, find_model
 from .chips import run_chips
-from .train_folder import JOB_NAME, RECIPE_NAME, open_work_folder, work_folder, write_record
+from .train_folder import (
+    CHIPS_NAME,
+    JOB_NAME,
+    RECIPE_NAME,
+    open_work_folder,
+    work_folder,
+    write_record,
+)
 from .train_publish import check_output, publish_training
 from .train_ranks import Ranks, leave_processes, train_in_ranks
 from .training import Training
@@ -70,11 +77,12 @@ def _train_alone(
 ) -> Result:
     training = prepare(job, output, ranks, report, cancelled)
     if not (job.finish and training.resumes):
-        for stage in range(training.state.stage, max(1, len(training.recipe.stages))):
-            _run_stage(training, stage, report, cancelled)
+        _run_stages(training, report, cancelled)
     leave_processes()
     if training.hardware.rank:
         return Result({})
+    if training.start is None:  # nothing was trained in this run, but the card tells the start
+        training.start = initial_weights(training, training.fresh_network())
     return publish_training(training, report, cancelled)
 
 
@@ -96,6 +104,7 @@ def prepare(
     resumes = ranks.resumes(job, folder / LAST_NAME)
     chips = ChipFolder.open(_chips(job, folder, ranks, report, cancelled))
     material = read_material(chips, task, _tuned_bands(entry, chips))
+    _check_processes(material, ranks)
     if not ranks.rank:
         for note in material.notes:
             report(Log(note, "warning"))
@@ -110,7 +119,25 @@ def prepare(
     if job.finish and not resumes:
         raise JobError(f"there is no training in {folder} to finish", "train first")
     hardware = ranks.hardware(*_device(job))
-    return Training(job, folder, output, recipe, material, hardware, state, resumes, entry, Start())
+    return Training(job, folder, output, recipe, material, hardware, state, resumes, entry)
+
+
+def _check_processes(material: Material, ranks: Ranks) -> None:
+    """Refuse more processes than there are chips to validate: each of them needs one."""
+    chips = len(material.dataset("val"))
+    if ranks.world > chips:
+        raise JobError(
+            f"{ranks.world} processes share {chips} chips that choose the best weights",
+            f"ask for at most {chips} devices, or cut the chips with a larger share for val",
+        )
+
+
+def _run_stages(training: Training, report: Report, cancelled: IsCancelled) -> None:
+    """Train the stages that are left; when the time is up, later ones are not begun."""
+    for stage in range(training.state.stage, max(1, len(training.recipe.stages))):
+        _run_stage(training, stage, report, cancelled)
+        if training.state.reason == TIME_UP:
+            return
 
 
 def _run_stage(training: Training, stage: int, report: Report, cancelled: IsCancelled) -> None:
@@ -124,15 +151,15 @@ def _run_stage(training: Training, stage: int, report: Report, cancelled: IsCanc
     plan = make_plan(training.material, recipe, job.seed, training.hardware.world, tuned=False)
     torch.manual_seed(job.seed)
     network = make_network(training.material, recipe, plan.stage_steps)
-    training.start = initial_weights(training, network)
-    plan = replace(plan, tuned=training.start.tuned)
+    start = training.start = initial_weights(training, network)
+    plan = replace(plan, tuned=start.tuned)
     if stage and not resumes:
         load_weights(network, read_weights(training.folder / BEST_NAME), "best of the stage before")
         state.best, state.waits = None, 0
     if recipe.stages:
         network.set_stage(recipe.stages[stage])  # type: ignore[operator]
     if not training.hardware.rank and not resumes:
-        for note in training.start.notes:
+        for note in start.notes:
             report(Log(note, "warning"))
     network = prepare_network(network, training.hardware)
     module = _module(training, network, plan)
@@ -216,7 +243,7 @@ def _chips(
     """
     if job.chips:
         return Path(job.chips).expanduser()
-    chips = folder / "chips"
+    chips = folder / CHIPS_NAME
     while ranks.rank and not (chips / CHIPS_FILE).is_file():
         if cancelled():
             raise JobCancelled

@@ -12,11 +12,24 @@ from typing import Any
 from ..errors import JobError
 from ..geo.disk import disk_errors
 from ..jobs import PretrainJob, TrainJob
-from ..train.checkpoint import LAST_NAME
+from ..train.checkpoint import BEST_NAME, LAST_NAME
+from ..train.fit import TENSORBOARD
+from ..train.keeper import CSV_NAME
 
 JOB_NAME = "job.json"
 RECIPE_NAME = "recipe.json"
 SUFFIX = ".training"
+CHIPS_NAME = "chips"
+OWN_NAMES = {
+    JOB_NAME,
+    RECIPE_NAME,
+    LAST_NAME,
+    BEST_NAME,
+    CSV_NAME,
+    TENSORBOARD,
+    CHIPS_NAME,
+    ".chips",
+}
 
 
 def work_folder(output: Path) -> Path:
@@ -53,9 +66,28 @@ def open_work_folder(folder: Path, job: TrainJob | PretrainJob, *, resume: bool)
         )
     with disk_errors(folder):
         if folder.exists():
+            _check_own(folder)
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
     return False
+
+
+def _check_own(folder: Path) -> None:
+    """Refuse to remove a folder that holds other things than a training.
+
+    Raises:
+        JobError: If it does.
+    """
+    foreign = sorted(
+        item.name
+        for item in folder.iterdir()
+        if item.name.partition(".partial")[0].removesuffix(".lock") not in OWN_NAMES
+    )
+    if foreign:
+        raise JobError(
+            f"{folder} holds {foreign[0]}, which no training made",
+            "move it away, or choose another output",
+        )
 
 
 def _check_identity(folder: Path, wanted: Mapping[str, Any]) -> None:

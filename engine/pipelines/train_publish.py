@@ -22,6 +22,7 @@ from ..train.keeper import write_curves
 from ..train.measure import Measured, measure_instances, measure_semantic
 from ..train.publish import publish_model, stored_tensors
 from ..train.report import report_html
+from ..train.start import Start
 from ..zoo.card import CARD_NAME, card_problems
 from .train_folder import write_record
 from .training import Training
@@ -83,7 +84,7 @@ def _publish(training: Training, partial: Path, report: Report, cancelled: IsCan
         "data": job.data_license,
     }
     command = json.dumps({"job": "train", "fields": _without_folders(job)})
-    record = start_record(training.start, job.seed, command, training.folder)
+    record = start_record(training.start or Start(), job.seed, command, training.folder)
     world, recipe = training.hardware.world, training.recipe
     record.update(processes=world, batch=recipe.batch * recipe.accumulate * world)
     card = make_card(

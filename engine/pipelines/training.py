@@ -29,11 +29,11 @@ class Training:
         output: Model folder to make.
         recipe: All numbers.
         material: Chips, classes, bands.
-        start: What the network starts from.
         hardware: Device and processes.
         state: Where the training stands.
         resumes: Whether there is a checkpoint to go on from.
         entry: Model to start from.
+        start: What the network started from, None until it is known.
     """
 
     job: TrainJob
@@ -45,16 +45,20 @@ class Training:
     state: TrainingState
     resumes: bool
     entry: ModelEntry | None
-    start: Start
+    start: Start | None = None
 
     def builder_args(self) -> dict[str, object]:
         """Return the arguments of the network's builder as the card states them.
 
-        A training that ended before its last stage (C2FNet's ``coarse``) publishes that stage.
+        A training that ended before its last stage (C2FNet's ``coarse``), or before the first
+        validation of a stage, publishes the stage that has weights.
         """
         found = {k: v for k, v in self.recipe.options.items() if k != "pretrained"}
-        if self.state.stage < len(self.recipe.stages) - 1:
-            found["stage"] = self.recipe.stages[self.state.stage]
+        stage = self.state.stage
+        if stage and self.state.best is None:
+            stage -= 1
+        if stage < len(self.recipe.stages) - 1:
+            found["stage"] = self.recipe.stages[stage]
         return found
 
     def fresh_network(self) -> nn.Module:

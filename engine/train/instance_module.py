@@ -12,7 +12,7 @@ from ..data.dataset import ChipDataset
 from ..evaluate.coco_eval import evaluate_coco, report_of
 from .checkpoint import TrainingState
 from .measure import coco_truth, detections_of, image_ids
-from .module import TrainModule, TrainPlan
+from .module import TrainModule, TrainPlan, in_processes
 from .recipe import Recipe
 
 
@@ -74,7 +74,7 @@ class InstanceModule(TrainModule):
         self.found.setdefault("mask_AP", 0.0)
 
     def _gathered(self) -> list[dict[str, Any]]:
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        if not in_processes():
             return self._found
         parts: list[Any] = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(parts, self._found)

@@ -23,7 +23,7 @@ from .checkpoint import (
     save_checkpoint,
     write_weights,
 )
-from .module import TrainModule, all_sum
+from .module import TrainModule, all_sum, in_processes
 
 logger = logging.getLogger(__name__)
 
@@ -155,12 +155,15 @@ class Keeper(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Report, and stop if told so."""
+        """Report, and stop if told so; of several processes, each has its own number of batches.
+
+        Those stop together at the next step of the training.
+        """
         self._validated += 1
         total = sum(n for n in trainer.num_val_batches if n != float("inf"))
         if self._first:
             self.report(Progress("validate", self._validated, int(total), "batches"))
-        if self._told_to_stop():
+        if not in_processes() and self.cancelled():
             self.module.on_validation_end()
             self.save()
             raise JobCancelled
@@ -222,7 +225,7 @@ class Keeper(Callback):
 
     def _agreed(self, flag: bool) -> bool:
         """Return whether any process says so, so that all of them do the same."""
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        if not in_processes():
             return flag
         return bool(all_sum(torch.tensor(float(flag)), self.module.device))
 

@@ -200,9 +200,14 @@ def freeze_norm(network: nn.Module) -> None:
             layer.eval()
 
 
+def in_processes() -> bool:
+    """Return whether this is one of several processes that train together."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
 def all_sum(values: Tensor, device: torch.device) -> Tensor:
     """Return the sum over all processes; the values themselves with one process."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not in_processes():
         return values
     moved = values.to(device)
     torch.distributed.all_reduce(moved)

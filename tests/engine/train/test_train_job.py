@@ -137,6 +137,38 @@ def test_stop_and_keep_publishes_the_best_so_far(
     assert (tmp_path / "model" / "card.json").is_file()
 
 
+def test_a_finished_start_is_told_by_a_later_run(
+    trained: tuple[Path, Result, list[Event]], tmp_path: Path
+) -> None:
+    """Stopped after the first epoch and published by another run, which trains nothing."""
+    folder, _, _ = trained
+    chips, init = str(folder / "chips"), str(folder / "model")
+    record = fields(tmp_path, chips=chips, network="", init=init, epochs=2)
+    seen: list[Event] = []
+    done = lambda: any(isinstance(e, Progress) and e.done == 3 for e in seen)  # noqa: E731
+    assert isinstance(train(record, done, seen), Cancelled)
+    final = train({**record, "resume": True, "finish": True})
+    assert isinstance(final, Result), final
+    assert final.details["card"]["training"]["initialised_with"] == "model model"
+
+
+def test_overwrite_never_removes_what_no_training_made(tmp_path: Path) -> None:
+    write_chips(tmp_path / "chips", {"train": 2, "val": 1})
+    (tmp_path / "model.training").mkdir()
+    (tmp_path / "model.training" / "thesis.odt").write_text("ten years of work")
+    final = train(fields(tmp_path, overwrite=True))
+    assert isinstance(final, Failure) and final.code == "job"
+    assert "thesis.odt, which no training made" in final.message
+    assert (tmp_path / "model.training" / "thesis.odt").is_file()
+
+
+def test_more_processes_than_val_chips_are_refused(tmp_path: Path) -> None:
+    write_chips(tmp_path / "chips", {"train": 4, "val": 1})
+    final = train(fields(tmp_path, devices=2))
+    assert isinstance(final, Failure) and final.code == "job"
+    assert "2 processes share 1 chips" in final.message
+
+
 def test_another_job_does_not_take_over_a_work_folder(
     trained: tuple[Path, Result, list[Event]],
 ) -> None:

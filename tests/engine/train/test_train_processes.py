@@ -140,6 +140,14 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
     assert "RANK" not in os.environ
 
 
+def test_two_processes_validate_any_number_of_chips(tmp_path: Path) -> None:
+    """Three chips are two batches for one process and one for the other."""
+    write_chips(tmp_path / "chips", {"train": 4, "val": 3})
+    final = train(fields(tmp_path, batch=1, devices=2, epochs=1))
+    assert isinstance(final, Result), final
+    assert final.details["best"]["value"] is not None
+
+
 TWO_IN_DOUBLE = """
 import copy, sys, torch
 from torch import nn
