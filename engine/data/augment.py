@@ -76,10 +76,7 @@ class RandomScaledCrop(v2.Transform):  # type: ignore[misc]
         low, high = (torch.tensor(s).log() for s in (self.scale_min, self.scale_max))
         scale = float((low + (high - low) * torch.rand(())).exp())
         side = max(1, round(self.size_px / scale))
-        places = [
-            int(torch.randint(min(0, s - side), max(0, s - side) + 1, ())) for s in (height, width)
-        ]
-        return {"top": places[0], "left": places[1], "side": side}
+        return {"top": _place(height, side), "left": _place(width, side), "side": side}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Return the crop of one input."""

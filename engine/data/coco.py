@@ -50,6 +50,7 @@ def read_coco(path: Path) -> CocoFile:
         images = [{"id": i["id"], "file_name": str(i["file_name"]), **i} for i in record["images"]]
         by_image: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
         for annotation in record["annotations"]:
+            int(annotation["category_id"])
             by_image[annotation["image_id"]].append(annotation)
     except OSError as error:
         raise LabelError(f"{path} cannot be read: {error.strerror}", hint) from None

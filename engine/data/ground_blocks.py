@@ -110,7 +110,8 @@ def keep_distance(
         blocks: Blocks without overlap.
         parts: Part of each, 0 train, 1 validation, 2 test.
         buffer_rows_px: Rows that must lie between pixels of different parts, unless
-        buffer_cols_px: so many columns do.
+            ``buffer_cols_px`` columns do.
+        buffer_cols_px: Columns that are enough.
 
     Returns:
         The rectangles, None where nothing is left.

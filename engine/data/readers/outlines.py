@@ -80,7 +80,7 @@ def read_labelme(root: Path) -> Dataset:
             records.append((path, record))
     if not records:
         raise nothing_found(root, "JSON files of LabelMe", "NAME.json beside NAME.jpg")
-    every = {str(shape["label"]) for _, record in records for shape in record["shapes"]}
+    every = {_label(shape) for _, record in records for shape in record["shapes"]}
     names = sorted_names(every - {*IGNORED_NAMES, *BACKGROUND_NAMES})
     ids = {name: i for i, name in enumerate(names, 1)}
     ids |= dict.fromkeys(IGNORED_NAMES, 255) | dict.fromkeys(BACKGROUND_NAMES, 0)
@@ -100,6 +100,11 @@ def _labelme_record(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) and isinstance(record.get("shapes"), list) else None
+
+
+def _label(shape: Any) -> str:
+    """Return the label of a shape, empty where it has none."""
+    return str(shape.get("label") or "") if isinstance(shape, Mapping) else ""
 
 
 def _labelme_image(path: Path, record: Mapping[str, Any]) -> Path:
@@ -123,12 +128,14 @@ def _labelme_outlines(
     for number, shape in enumerate(record["shapes"]):
         try:
             points = np.asarray(shape["points"], np.float64).reshape(-1, 2)
+            if not _label(shape):
+                raise ValueError("it has no label")
         except (KeyError, TypeError, ValueError):
             raise LabelError(f"shape {number} of {path} is broken", "draw it again") from None
         ring = _shape_ring(str(shape.get("shape_type") or "polygon"), points)
         if ring is not None:
             group = shape.get("group_id")
-            key = (str(shape["label"]), ("alone", number) if group is None else group)
+            key = (_label(shape), ("alone", number) if group is None else group)
             grouped.setdefault(key, []).append(ring)
     return [_Outline(ids[name], tuple(rings)) for (name, _), rings in grouped.items()]
 
