@@ -67,9 +67,9 @@ bench-peers: setup   ## the same against torchgeo, geoai, segment-geospatial and
 	scripts/setup_peers.sh
 	$(PYTHON) benchmarks/run_all.py --only chip_reading,peers --csv build/peers.csv $(if $(QUICK),--quick)
 
-bench-networks: setup  ## cost of every semantic network, into docs/networks/README.md (BENCH="--size-px 512 --device cuda")
+bench-networks: setup  ## cost of every network, into docs/networks and resources (BENCH="--device cuda" on a GPU)
 	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/networks.py --networks all --size-px 256 \
-		--work build/networks.json --page docs/networks/README.md $(BENCH)
+		--work build/networks.json --costs resources/network_costs.json --pages docs/networks $(BENCH)
 
 ablations: setup     ## the papers' ablations on land cover, into docs/ablations.md (DATA=folder SEEDS=0,1 SCALE=small)
 	$(PYTHON) benchmarks/ablations.py $(if $(DATA),--data "$(DATA)") --seeds $(SEEDS) --scale $(SCALE) \

@@ -4,11 +4,12 @@ The six Dubai tiles, at a quarter of their resolution, become chips (``rs-segmen
 tiles go to training, validation or test); each network trains on them from random weights for
 some hundred steps (``rs-segment train``), and segments an image of the test tile
 (``rs-segment segment``). Image, truth and answer become one picture; a table names mean IoU and
-pixel accuracy on all test chips, as the training itself measured them. Models that are there are
-not trained again, interrupted ones continue.
+pixel accuracy on all test chips, as the training itself measured them, and so does the line below
+the picture on the network's page. Models that are there are not trained again, interrupted ones
+continue.
 
-    python benchmarks/gallery.py --data FOLDER [--networks a,b] [--steps N] [--work build/gallery]
-        [--pictures docs/images/networks] [--page docs/networks/comparison.md]
+    python benchmarks/gallery.py --data FOLDER [--networks a,b|ready] [--steps N]
+        [--work build/gallery] [--pictures docs/images/networks] [--pages docs/networks]
 """
 
 from __future__ import annotations
@@ -21,15 +22,19 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from _dubai import _read_part, picture
+from _network_costs import put_between
 from PIL import Image
 
+from engine.zoo.networks import network_info
+
 ROOT = Path(__file__).resolve().parent.parent
-START, END = "<!-- gallery: start -->", "<!-- gallery: end -->"
+TABLE_PAGE = "comparison.md"
 REDUCE = 4
 ENLARGE = 2
 SETTINGS = ("crop_px=128", "validate_epochs=20", "augment.scale_min=0.8", "augment.scale_max=1.25")
@@ -47,6 +52,14 @@ NETWORKS: dict[str, tuple[str, ...]] = {
     "linknet": ("encoder=resnet18",),
     "manet": ("encoder=resnet18",),
     "unetplusplus": ("encoder=resnet18",),
+    "pan": ("encoder=resnet18",),
+    "deeplabv3": ("encoder=resnet18",),
+    "fcn": ("encoder=resnet18",),
+    "dpt": (
+        "encoder=tu-vit_tiny_patch16_224",
+        "decoder_intermediate_channels=[48,96,192,192]",
+        "decoder_fusion_channels=64",
+    ),
     "factseg_r50": (),
     "hi_resnet_small": (),
     "farseg": (),
@@ -130,25 +143,64 @@ def draw(name: str, image: Path, model: Path, work: Path, pictures: Path) -> Non
     )
 
 
-def row(name: str, model: Path) -> str:
-    """Return the line of the table of one model: scores of the test tile, steps."""
+@dataclass(frozen=True)
+class Score:
+    """What a network of the gallery reached on the test tile, in percent."""
+
+    name: str
+    steps: int
+    miou: float
+    accuracy: float
+
+    @property
+    def options(self) -> str:
+        """The options of the network, as code."""
+        return ", ".join(f"`{option}`" for option in NETWORKS[self.name])
+
+
+def score(name: str, model: Path) -> Score:
+    """Return what a model reached, as its training wrote it."""
     test = json.loads((model / "metrics.json").read_text(encoding="utf-8"))["test"]
     with (model / "curves.csv").open(encoding="utf-8", newline="") as file:
         steps = max(int(line["step"]) for line in csv.DictReader(file))
-    options = ", ".join(f"`{o}`" for o in NETWORKS[name])
-    scores = f"{100 * test['iou_mean']:.1f} | {100 * test['pixel_accuracy']:.1f}"
-    return f"| `{name}` | {options} | {steps} | {scores} |"
+    return Score(name, steps, 100 * test["iou_mean"], 100 * test["pixel_accuracy"])
 
 
-def write_table(page: Path, rows: Sequence[str]) -> None:
-    """Put the table between the two marks of the page."""
+def table(scores: Sequence[Score]) -> list[str]:
+    """Return the lines of the table."""
     head = [
         "| network | options | steps | mIoU | pixel accuracy |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    before, rest = page.read_text(encoding="utf-8").split(START, 1)
-    body = "\n".join([*head, *rows])
-    page.write_text(f"{before}{START}\n{body}\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+    return head + [
+        f"| `{s.name}` | {s.options} | {s.steps} | {s.miou:.1f} | {s.accuracy:.1f} |"
+        for s in scores
+    ]
+
+
+def caption(found: Score) -> list[str]:
+    """Return the picture of a network and the line below it."""
+    info = network_info(found.name)
+    title = info.family if info else found.name
+    options = f" with {found.options}" if found.options else ""
+    return [
+        f"![Image, truth, {title}](../images/networks/{found.name}.jpg)",
+        "",
+        f"*Image, truth, answer on ground that training has not seen: `{found.name}`{options},",
+        f"{found.steps} steps from random weights, mIoU {found.miou:.1f}, "
+        f"pixel accuracy {found.accuracy:.1f} on the test tile",
+        f"([how, data, colours]({TABLE_PAGE}#pictures)).*",
+    ]
+
+
+def write_pages(folder: Path, scores: Sequence[Score]) -> None:
+    """Put the table into its page, and each picture into the page of its network."""
+    put_between(folder / TABLE_PAGE, "gallery", table(scores))
+    for found in scores:
+        info = network_info(found.name)
+        page = folder / f"{info.page if info else found.name}.md"
+        if "<!-- picture: start -->" in page.read_text(encoding="utf-8"):
+            put_between(page, "picture", caption(found))
 
 
 def main() -> int:
@@ -157,11 +209,11 @@ def main() -> int:
     given = os.environ.get("RS_SEGMENT_DATA", "")
     data = Path(given) / "dubai_landcover" if given else None
     parser.add_argument("--data", type=Path, default=data)
-    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--networks", default=",".join(NETWORKS), help="ready: those with a model")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "gallery")
     parser.add_argument("--pictures", type=Path, help="draw into this folder")
-    parser.add_argument("--page", type=Path, help="put the table into this page")
+    parser.add_argument("--pages", type=Path, help="put figures into the pages of this folder")
     options = parser.parse_args()
     if options.data is None:
         parser.error("give --data, or set RS_SEGMENT_DATA")
@@ -173,16 +225,18 @@ def main() -> int:
             *("chips", "--dataset", "dubai", "--root", str(small), "--output", str(chips)),
             *("--tile", "192", "--overlap", "0", "--split", "66,17,17"),
         )
-    rows = []
-    for name in options.networks.split(","):
-        model = work / "models" / name
+    scores = []
+    models = work / "models"
+    ready = ",".join(name for name in NETWORKS if (models / name / "card.json").is_file())
+    for name in (ready if options.networks == "ready" else options.networks).split(","):
+        model = models / name
         train(name, chips, model, options.steps)
         if options.pictures:
             draw(name, test_image(chips, small), model, work, options.pictures)
-        rows.append(row(name, model))
-        print(rows[-1], flush=True)
-    if options.page:
-        write_table(options.page, rows)
+        scores.append(score(name, model))
+        print(table(scores)[-1], flush=True)
+    if options.pages:
+        write_pages(options.pages, scores)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Parameters, multiplications and time of the semantic networks, relative to U-Net-R50.
+"""Parameters, multiplications and time of the networks, relative to U-Net-R50.
 
 Times are the fastest of some repetitions in this process, all networks in the same run; on one
 CPU thread (the default) they are processor time, so that the ratios hold on a shared machine.
@@ -8,10 +8,13 @@ of C2FNet at most 40 % of the first where a tenth of the area holds small object
 alone and on a whole raster.
 
     python benchmarks/networks.py [--networks a,b|all] [--size-px N] [--rounds N] [--device cuda]
-        [--work FILE] [--output FILE] [--page docs/networks/README.md]
+        [--work FILE] [--output FILE] [--pages docs/networks] [--costs resources/network_costs.json]
 
-``--work`` keeps what has been measured, so that an interrupted run continues: ratios are always to
-the reference as timed by the process that timed the network. Ends with 1 if a bound is exceeded.
+Semantic networks see two images of ``--size-px``, instance networks one image of ``--instance-px``.
+``--work`` keeps what has been measured, so that an interrupted run continues:
+ratios are always to the reference as timed by the process that timed the network. ``--costs``
+takes the figures into the file that the plugin and the pages show, and ``--pages`` writes them
+into the pages of all families and the table of their README. Ends with 1 if a bound is exceeded.
 """
 
 from __future__ import annotations
@@ -19,32 +22,35 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
+from _network_bounds import distance_seconds, fastest, look_ratio, loss_ratio, raster_look_ratio
+from _network_costs import (
+    COSTS,
+    INDEX,
+    REFERENCE,
+    NetworkCost,
+    Timing,
+    overview_lines,
+    put_between,
+    read_costs,
+    task_of,
+    write_costs,
+    write_pages,
+)
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from engine.merge.scores import LabelRule
 from engine.models import create_model
-from engine.models.blocks.distance import boundary_distance
 from engine.models.c2fnet import C2FNet
-from engine.models.farseg import ForegroundAwareLoss
-from engine.predict.backend import Backend
-from engine.predict.plan import TilePlan, plan_tiles
-from engine.predict.second_look import first_look, look_twice
-from engine.predict.semantic import SemanticPredictor
-from engine.predict.strips import TileCounts, TileLoop
-from engine.zoo.card import BandSpec
+from engine.zoo.networks import INSTANCE
 
-REFERENCE = "unet_r50"
 SMALLER = (
     REFERENCE, "semantic_fpn_r50", "farseg_r50", "factseg_r50", "unetformer_r18",
     "fcn_hrnet_w18", "c2fnet_w18", "hi_resnet_small", "hi_resnet",
@@ -53,18 +59,33 @@ LARGER = ("hi_resnet_base", "fcn_hrnet_w48", "c2fnet_w48", "hrnet_w48", "ocrnet_
 GENERAL = (
     "unetplusplus_r50", "pspnet_r50", "deeplabv3_r50", "deeplabv3plus_r50", "upernet_r50",
     "fcn_r50", "segformer_b1", "unet", "fpn", "linknet", "manet", "pan", "dpt", "farseg",
-    "fcn_hrnet", "ocrnet",
+    "fcn_hrnet", "ocrnet", "semantic_fpn", "c2fnet", "unetplusplus", "pspnet", "deeplabv3",
+    "deeplabv3plus", "upernet", "segformer", "fcn",
 )  # fmt: skip
+INSTANCES = (
+    "facenet_r50", "facenet_r101", "solov2_r50", "solov2_r101", "solo_r50", "solo_r101",
+    "mask_rcnn_r50", "mask_rcnn_r101", "mask_rcnn_hrfpn_w18", "mask_rcnn_hrfpn_w32",
+    "mask_rcnn_hrfpn_w40", "mask_scoring_rcnn_r50", "mask_scoring_rcnn_r101",
+    "cascade_mask_rcnn_r50", "cascade_mask_rcnn_r101", "point_rend_r50", "point_rend_r101",
+    "htc_r50", "htc_r101", "hq_isnet_w18", "hq_isnet_w32", "hq_isnet_w40", "facenet", "solov2",
+    "solo", "mask_rcnn", "mask_scoring_rcnn", "cascade_mask_rcnn", "point_rend", "htc", "hq_isnet",
+)  # fmt: skip
+# Untrained heads without boxes are sure of nothing: their threshold has to let something through.
+INSTANCE_OPTIONS: dict[str, dict[str, Any]] = {
+    name: {"score_threshold": 0.005, "keep_threshold": 0.001}
+    for name in INSTANCES
+    if name.startswith(("facenet", "solo"))
+}
 CLASSES = 6
 COUNT_SIDE_PX = 512
-START, END = "<!-- costs: start -->", "<!-- costs: end -->"
 BOUND_LOSS, BOUND_DISTANCE, BOUND_LOOK = 1.3, 0.05, 0.40
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How networks are timed: side of the two images, device, repetitions."""
+    """How networks are timed: number of images and their side, device, repetitions."""
 
+    images: int
     size_px: int
     device: str
     rounds: int
@@ -72,36 +93,62 @@ class Setting:
     @property
     def key(self) -> str:
         """What must agree for a measurement to be of use in another run."""
-        return f"{self.size_px} px, {self.device}, {torch.get_num_threads()} thread(s)"
+        count = "" if self.images == 2 else f"{self.images} image(s) of "
+        return f"{count}{self.size_px} px, {self.device}, {torch.get_num_threads()} thread(s)"
 
 
-def fastest(work: Callable[[], object], device: str, repeats: int = 2) -> float:
-    """Return the seconds of the fastest of some repetitions, after one to warm up.
+def build(name: str) -> nn.Module:
+    """Return a network with random weights and its default options.
 
-    On one CPU thread this is the time that the processor worked, whoever else it works for.
+    Statistics of a network for single objects come from a batch of noise: as they are at first,
+    they let the maps of a deep backbone grow past all numbers, and nothing is found.
     """
-    alone = device == "cpu" and torch.get_num_threads() == 1
-    clock = time.process_time if alone else time.perf_counter
-    times = []
-    for turn in range(repeats + 1):
-        begin = clock()
-        work()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-        if turn:
-            times.append(clock() - begin)
-    return min(times)
+    torch.manual_seed(0)
+    network = create_model(name, num_classes=CLASSES, **INSTANCE_OPTIONS.get(name, {}))
+    if task_of(name) == INSTANCE:
+        norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        before = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = 1.0
+        with torch.no_grad():
+            network.train()(*objects(1, 256, "cpu"))
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
+    return network
+
+
+def objects(count: int, side: int, device: str) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Return images of noise, and eight squares as the truth of each."""
+    images = [torch.randn(3, side, side, device=device) for _ in range(count)]
+    corners = [(side * (i % 4) // 4 + 8, side * (i // 4) // 4 + 8) for i in range(8)]
+    masks = torch.zeros(8, side, side, dtype=torch.uint8)
+    for number, (col, row) in enumerate(corners):
+        masks[number, row : row + side // 8, col : col + side // 8] = 1
+    boxes = torch.tensor([(c, r, c + side // 8, r + side // 8) for c, r in corners])
+    labels = torch.arange(8) % CLASSES + 1
+    target = {"boxes": boxes.float(), "labels": labels, "masks": masks}
+    return images, [{key: value.to(device) for key, value in target.items()}] * count
+
+
+def deformable(image: Any, weight: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+    """Return the floating-point operations of a deformable convolution, those of a plain one."""
+    columns = out_shape[0] * out_shape[2] * out_shape[3]
+    return int(2 * columns * weight[0] * weight[1] * weight[2] * weight[3])
 
 
 def count(name: str) -> tuple[float, float]:
     """Return parameters in millions and multiply-accumulates at 512 px in thousand millions."""
-    for device in ("meta", "cpu"):  # some builders read values, which meta tensors lack
+    custom = {torch.ops.torchvision.deform_conv2d: deformable}
+    # Some builders read values, which meta tensors lack; single objects depend on values.
+    for device in ("cpu",) if task_of(name) == INSTANCE else ("meta", "cpu"):
         try:
             with torch.device(device):
-                network = create_model(name, num_classes=CLASSES).eval()
+                network = build(name).eval()
                 part = network.coarse if isinstance(network, C2FNet) else network
-                with FlopCounterMode(display=False) as counter, torch.no_grad():
-                    part(torch.zeros(1, 3, COUNT_SIDE_PX, COUNT_SIDE_PX))
+                counter = FlopCounterMode(display=False, custom_mapping=custom)
+                image = torch.randn(3, COUNT_SIDE_PX, COUNT_SIDE_PX)
+                with counter, torch.no_grad():
+                    part([image] if task_of(name) == INSTANCE else image[None])
             break
         except (RuntimeError, NotImplementedError):
             if device == "cpu":
@@ -110,32 +157,35 @@ def count(name: str) -> tuple[float, float]:
     return parameters, counter.get_total_flops() / 2e9
 
 
-def batch(size_px: int, device: str) -> tuple[Tensor, Tensor]:
-    """Return two images and their labels."""
-    images = torch.randn(2, 3, size_px, size_px, device=device)
-    return images, torch.randint(0, CLASSES, (2, size_px, size_px), device=device)
-
-
-def seconds(name: str, setting: Setting) -> tuple[float, float]:
-    """Return the seconds of a forward pass and of a training step on two images."""
-    torch.manual_seed(0)
-    device = setting.device
-    network = create_model(name, num_classes=CLASSES).to(device)
-    images, target = batch(setting.size_px, device)
-
-    def forward() -> None:
-        with torch.inference_mode():
-            network(images)
+def semantic_calls(network: nn.Module, setting: Setting) -> tuple[Callable, Callable]:
+    """Return a forward pass and a training step, as functions to be timed."""
+    size = setting.images, setting.size_px, setting.size_px
+    images = torch.randn(size[0], 3, *size[1:], device=setting.device)
+    target = torch.randint(0, CLASSES, size, device=setting.device)
 
     def step() -> None:
         network.zero_grad()
         network.loss(network(images), target)["loss"].backward()
 
+    return lambda: network(images), step
+
+
+def seconds(name: str, setting: Setting) -> tuple[float, float]:
+    """Return the seconds of a forward pass and of a training step.
+
+    The step of a network for single objects, which depends on what it proposes, is not timed: 0.
+    """
+    network = build(name).to(setting.device)
+    if task_of(name) == INSTANCE:
+        images, _ = objects(setting.images, setting.size_px, setting.device)
+        forward, step = (lambda: network(images)), None
+    else:
+        forward, step = semantic_calls(network, setting)
     network.eval()
-    forward_s = fastest(forward, device, setting.rounds)
+    with torch.inference_mode():
+        forward_s = fastest(forward, setting.device, setting.rounds)
     network.train()
-    step_s = fastest(step, device, setting.rounds)
-    return forward_s, step_s
+    return forward_s, fastest(step, setting.device, setting.rounds) if step else 0.0
 
 
 @dataclass(frozen=True)
@@ -150,11 +200,24 @@ class Cost:
     step_s: float
 
 
+def kept(work: Path | None) -> dict[str, dict[str, Any]]:
+    """Return what earlier runs have measured, by setting."""
+    if work is None or not work.is_file():
+        return {}
+    found: dict[str, dict[str, Any]] = json.loads(work.read_text(encoding="utf-8"))
+    return found
+
+
+def keep(work: Path | None, known: dict[str, dict[str, Any]]) -> None:
+    """Write what has been measured."""
+    if work is not None:
+        work.parent.mkdir(parents=True, exist_ok=True)
+        work.write_text(json.dumps(known, indent=1), encoding="utf-8")
+
+
 def measure(names: list[str], setting: Setting, work: Path | None) -> dict[str, Cost]:
     """Return the costs of networks; those that the work file has are not measured again."""
-    known: dict[str, dict[str, dict[str, float]]] = {}
-    if work is not None and work.is_file():
-        known = json.loads(work.read_text(encoding="utf-8"))
+    known = kept(work)
     done = known.setdefault(setting.key, {})
     reference: tuple[float, float] | None = None
     for name in names:
@@ -165,182 +228,117 @@ def measure(names: list[str], setting: Setting, work: Path | None) -> dict[str, 
         ratios = forward_s / reference[0], step_s / reference[1]
         done[name] = asdict(Cost(*count(name), *ratios, forward_s, step_s))
         print(f"{name}: {done[name]}", file=sys.stderr, flush=True)
-        if work is not None:
-            work.parent.mkdir(parents=True, exist_ok=True)
-            work.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        keep(work, known)
     return {name: Cost(**done[name]) for name in names}
 
 
+def joined(
+    known: dict[str, NetworkCost], costs: dict[str, Cost], setting: Setting
+) -> dict[str, NetworkCost]:
+    """Return known costs with measured ones in their places, rounded as they are shown."""
+    merged = dict(known)
+    megapixels = setting.images * setting.size_px**2 / 1e6
+    for name, cost in costs.items():
+        timing = Timing(
+            s_per_megapixel=float(f"{cost.forward_s / megapixels:.3g}"),
+            forward_ratio=round(cost.forward_ratio, 2),
+            step_ratio=round(cost.step_ratio, 2) if cost.step_s else None,
+            images=setting.images,
+            side_px=setting.size_px,
+        )
+        before = known[name].timings if name in known else {}
+        kind = setting.device.partition(":")[0]
+        merged[name] = NetworkCost(
+            round(cost.parameters_m, 3), round(cost.gmacs, 1), {**before, kind: timing}
+        )
+    return merged
+
+
 def table(costs: dict[str, Cost], setting: Setting) -> list[str]:
-    """Return the lines of the table."""
+    """Return the lines of a table of measured costs."""
+    kind = setting.device.partition(":")[0]
+    shown = joined({}, costs, setting)
     lines = [
-        f"Two images of {setting.key}; GMACs of one image of {COUNT_SIDE_PX} px; {CLASSES} "
-        "classes. C2FNet: GMACs of the first look.",
+        f"{setting.images} image(s) of {setting.size_px} px, {setting.device}, "
+        f"{torch.get_num_threads()} thread(s); GMACs of one image of {COUNT_SIDE_PX} px; "
+        f"{CLASSES} classes. C2FNet: GMACs of the first look.",
         "",
-        "| network | parameters (M) | GMACs | forward | training step | s per megapixel |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    megapixels = 2 * setting.size_px**2 / 1e6
-    lines += [
-        f"| `{name}` | {cost.parameters_m:.2f} | {cost.gmacs:.1f} | {cost.forward_ratio:.2f} "
-        f"| {cost.step_ratio:.2f} | {cost.forward_s / megapixels:.3g} |"
-        for name, cost in costs.items()
+        *overview_lines(costs, shown, kind),
     ]
     if REFERENCE in costs:
         unit = costs[REFERENCE]
         lines += ["", f"1.00 is {unit.forward_s:.3f} s forward and {unit.step_s:.3f} s per step."]
+    if any(not cost.step_s for cost in costs.values()):
+        lines += ["", f"Ratios to `{REFERENCE}` on the same image; training steps were not timed."]
     return lines
 
 
-def loss_ratio(size_px: int, device: str) -> float:
-    """Return the time of the foreground-aware loss over that of cross-entropy, both ways."""
-    logits = torch.randn(4, 16, size_px, size_px, device=device, requires_grad=True)
-    target = torch.randint(0, 16, (4, size_px, size_px), device=device)
-    criterion = ForegroundAwareLoss().to(device)
-    criterion.step.fill_(5_000)
-    ours, plain = [], []
-    for _ in range(12):  # side by side, as the machine may slow down meanwhile
-        ours.append(fastest(lambda: criterion(logits, target).backward(), device, 1))
-        plain.append(
-            fastest(lambda: functional.cross_entropy(logits, target).backward(), device, 1)
+def bounds(
+    costs: dict[str, Cost], setting: Setting, work: Path | None
+) -> list[tuple[str, float, float]]:
+    """Return what is bounded: name, measured value, greatest allowed one."""
+    known = kept(work)
+    done = known.setdefault(f"bounds, {setting.key}", {})
+    if not done:
+        device = setting.device
+        step = costs["hi_resnet"].step_s if "hi_resnet" in costs else None
+        step = step or seconds("hi_resnet", setting)[1]
+        done["foreground-aware loss / cross-entropy"] = loss_ratio(256, device)
+        done["distance transform / Hi-ResNet step"] = (
+            distance_seconds(setting.size_px, device) / step
         )
-    return min(ours) / min(plain)
+        done["second look / first look"] = look_ratio(device)
+        done["second look / first look on a raster"] = raster_look_ratio(device)
+        keep(work, known)
+    limits = (BOUND_LOSS, BOUND_DISTANCE, BOUND_LOOK, BOUND_LOOK)
+    return [(name, value, limit) for (name, value), limit in zip(done.items(), limits, strict=True)]
 
 
-def distance_seconds(size_px: int, device: str) -> float:
-    """Return the time of the transforms of one step: truth and prediction of two outputs."""
-    masks = torch.rand(2, 2, size_px, size_px, device=device) < 0.5
-
-    def both() -> None:
-        boundary_distance(masks)
-        boundary_distance(masks)
-
-    return fastest(both, device)
-
-
-def look_ratio(device: str) -> float:
-    """Return the time of the second look over the first, small objects in 10 % of the area."""
-    network = create_model("c2fnet_w18", num_classes=16, small_classes=[1, 8, 9]).to(device).eval()
-    images = torch.randn(1, 3, 640, 512, device=device)
-    coarse = torch.zeros(1, 16, 640, 512, device=device)
-    coarse[:, 0] = 5
-    for row, col in ((10, 10), (300, 300)):  # in 2 of 20 windows
-        coarse[:, 9, row : row + 20, col : col + 20] = 9
-    parts: tuple[nn.Module, Tensor] = (network, images)
-    with torch.inference_mode():
-        first = fastest(lambda: parts[0].first_look(parts[1]), device)
-        second = fastest(lambda: parts[0].second_look(parts[1], coarse), device)
-    return second / first
-
-
-class MarkedC2FNet(C2FNet):
-    """A C2FNet whose first look costs what it costs, but finds what the first band marks."""
-
-    def first_look(self, images: Tensor) -> Tensor:
-        """Return logits of class 9 where the first band is above 0.5, of class 0 elsewhere."""
-        logits = super().first_look(images) * 0
-        logits[:, 0] += 5
-        logits[:, 9] += 10 * (images[:, 0] > 0.5)
-        return logits
-
-
-def raster_look_ratio(device: str, side_px: int = 1024) -> float:
-    """Return the time that a second look adds to a raster, 7 of 64 windows with small objects."""
-    parts = [create_model("fcn_hrnet_w18", num_classes=k) for k in (16, 2)]
-    network = MarkedC2FNet(*parts, num_classes=16, small_classes=[1, 8, 9], stage="fine")
-    network = network.to(device).eval()
-    pixels = np.zeros((3, side_px, side_px), np.float32)
-    for window in range(0, 64, 10):
-        row, col = 128 * (window // 8) + 40, 128 * (window % 8) + 40
-        pixels[0, row : row + 20, col : col + 20] = 1
-    backend = Backend(device, "fp32", 1)
-    plan = plan_tiles(
-        (side_px, side_px), tile_px=512, overlap_px=64, stride=32, column_bytes=1, halo_px=127
-    )
-    predictor = SemanticPredictor(first_look(network), backend)
-    once = TileLoop(
-        plan=plan,
-        bands=tuple(BandSpec(name, 1.0, 0.0, 0.0, 1.0) for name in "rgb"),
-        classes=16,
-        rule=LabelRule(),
-        predict=predictor,
-        logits=predictor.gives_logits,
-        batch=1,
-        cancelled=lambda: False,
-        on_tiles=lambda counts: None,
-    )
-    twice = look_twice(once, network, backend)
-    first, both = (
-        fastest(lambda loop=loop: run_loop(loop, plan, pixels), device, 1) for loop in (once, twice)
-    )
-    return both / first - 1
-
-
-class Rows:
-    """A raster in memory."""
-
-    def __init__(self, pixels: np.ndarray) -> None:
-        self.pixels = pixels
-
-    def read_rows(self, row0: int, row1: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return pixels and validity of some rows."""
-        part = self.pixels[:, row0:row1]
-        return part, np.ones(part.shape[1:], np.bool_)
-
-
-def run_loop(loop: TileLoop, plan: TilePlan, pixels: np.ndarray) -> int:
-    """Run a loop over a raster in one panel; return the number of strips."""
-    return len(list(loop.run_panel(Rows(pixels), plan.panels[0], 0, TileCounts())))
-
-
-def write_page(page: Path, text: str) -> None:
-    """Put the table between the two marks of a page."""
-    before, rest = page.read_text(encoding="utf-8").split(START, 1)
-    page.write_text(f"{before}{START}\n{text}{END}{rest.split(END, 1)[1]}", encoding="utf-8")
-
-
-def main() -> int:
-    """Print the table and the bounds; return the exit code."""
+def parsed() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", default=",".join(SMALLER), help="names, or: all")
     parser.add_argument("--size-px", type=int, default=128)
+    parser.add_argument("--instance-px", type=int, default=512)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=2, help="repetitions after one to warm up")
     parser.add_argument("--work", type=Path, help="file that keeps what has been measured")
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--page", type=Path, help="put the table into this page")
-    options = parser.parse_args()
+    parser.add_argument("--costs", type=Path, help=f"take the figures into this file: {COSTS.name}")
+    parser.add_argument("--pages", type=Path, help="put the figures into the pages of this folder")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Print the tables and the bounds; return the exit code."""
+    options = parsed()
     torch.set_num_threads(options.threads)
-    every = ",".join((*SMALLER, *LARGER, *GENERAL))
+    every = ",".join((*SMALLER, *LARGER, *GENERAL, *INSTANCES))
     names = (every if options.networks == "all" else options.networks).split(",")
-    setting = Setting(options.size_px, options.device, options.rounds)
-    costs = measure(names, setting, options.work)
-    lines = table(costs, setting)
-    step = costs["hi_resnet"].step_s if "hi_resnet" in costs else seconds("hi_resnet", setting)[1]
-    bounds = [
-        ("foreground-aware loss / cross-entropy", loss_ratio(256, options.device), BOUND_LOSS),
-        (
-            "distance transform / Hi-ResNet step",
-            distance_seconds(options.size_px, options.device) / step,
-            BOUND_DISTANCE,
-        ),
-        ("second look / first look", look_ratio(options.device), BOUND_LOOK),
-        (
-            "second look / first look on a raster",
-            raster_look_ratio(options.device),
-            BOUND_LOOK,
-        ),
-    ]
+    semantic = Setting(2, options.size_px, options.device, options.rounds)
+    instance = Setting(1, options.instance_px, options.device, options.rounds)
+    single = [name for name in names if task_of(name) == INSTANCE]
+    costs = measure([name for name in names if name not in single], semantic, options.work)
+    lines = table(costs, semantic)
+    found = bounds(costs, semantic, options.work)
     lines += ["", "| bound | measured | at most |", "| --- | ---: | ---: |"]
-    lines += [f"| {name} | {value:.3f} | {bound} |" for name, value, bound in bounds]
-    text = "\n".join(lines) + "\n"
-    print(text)
+    lines += [f"| {name} | {value:.3f} | {bound} |" for name, value, bound in found]
+    merged = joined(read_costs(options.costs) if options.costs else {}, costs, semantic)
+    if single:
+        costs = measure(single, instance, options.work)
+        lines += ["", *table(costs, instance)]
+        merged = joined(merged, costs, instance)
+    print("\n".join(lines))
     if options.output:
-        options.output.write_text(text, encoding="utf-8")
-    if options.page:
-        write_page(options.page, text)
-    return int(any(value > bound for _, value, bound in bounds))
+        options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if options.costs:
+        write_costs(merged, options.costs)
+    if options.pages:
+        mark = "costs" if options.device == "cpu" else "costs on a GPU"
+        put_between(options.pages / INDEX, mark, lines)
+        write_pages(merged, options.pages)
+    return int(any(value > bound for _, value, bound in found))
 
 
 if __name__ == "__main__":

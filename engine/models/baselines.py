@@ -130,7 +130,7 @@ SMP_ARCHITECTURES = {
 }
 
 
-DEFAULT_ENCODERS = {"dpt": "tu-vit_base_patch16_224.augreg_in21k"}
+DEFAULT_ENCODERS = {"dpt": "tu-vit_base_patch16_224.augreg_in21k", "segformer": "mit_b0"}
 ARCHITECTURE_OPTIONS: dict[str, dict[str, Any]] = {
     "pspnet": {"encoder_depth": 5},
     "dpt": {"dynamic_img_size": True},

@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
+from .families import family
+
 SEMANTIC = "semantic"
 INSTANCE = "instance"
 LIGHT, MEDIUM, HEAVY = "light", "medium", "heavy"
+FCN_HRNET = "FCN (HRNet)"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,9 @@ class NetworkInfo:
         weight: ``light`` (trains on a CPU), ``medium`` or ``heavy`` (wants a GPU).
         paper: One of the five networks that RS Segment is about.
         tunable: Whether it has parts to be chosen by options; such entries are for experts.
+        family: Title of its family.
+        page: Name of its page below ``docs/networks``, without ``.md``.
+        good_at: What it is good at, as the end of a sentence "good at ...".
     """
 
     name: str
@@ -32,17 +38,35 @@ class NetworkInfo:
     weight: str = MEDIUM
     paper: bool = False
     tunable: bool = False
+    family: str = ""
+    page: str = ""
+    good_at: str = ""
 
 
 def _row(
-    names: str, title: str, task: str, weight: str = MEDIUM, *, paper: bool = False
+    names: str,
+    title: str,
+    task: str,
+    weight: str = MEDIUM,
+    *,
+    paper: bool = False,
+    family_title: str = "",
 ) -> Tuple[NetworkInfo, ...]:
     """Return one network for each of the ``name=variant`` words."""
     networks = []
+    kin = family(family_title or title)
     for word in names.split():
         name, _, variant = word.partition("=")
         shown = f"{title} ({variant.replace('_', ' ')})" if variant else title
-        networks.append(NetworkInfo(name, shown, task, weight, paper, tunable=not variant))
+        networks.append(
+            NetworkInfo(
+                *(name, shown, task, weight, paper),
+                tunable=not variant,
+                family=kin.title,
+                page=kin.page,
+                good_at=kin.good_at,
+            )
+        )
     return tuple(networks)
 
 
@@ -60,12 +84,12 @@ NETWORKS: Tuple[NetworkInfo, ...] = (
     *_row("unetplusplus unetplusplus_r50=ResNet-50", "U-Net++", SEMANTIC, HEAVY),
     *_row("semantic_fpn semantic_fpn_r50=ResNet-50", "Semantic FPN", SEMANTIC),
     *_row("factseg_r50=ResNet-50", "FactSeg", SEMANTIC),
-    *_row("fcn_hrnet", "FCN (HRNet)", SEMANTIC, LIGHT),
-    *_row("fcn_hrnet_w18=HRNet-W18", "FCN", SEMANTIC),
-    *_row("fcn_hrnet_w48=HRNet-W48", "FCN", SEMANTIC, HEAVY),
+    *_row("fcn_hrnet", FCN_HRNET, SEMANTIC, LIGHT),
+    *_row("fcn_hrnet_w18=HRNet-W18", "FCN", SEMANTIC, family_title=FCN_HRNET),
+    *_row("fcn_hrnet_w48=HRNet-W48", "FCN", SEMANTIC, HEAVY, family_title=FCN_HRNET),
     *_row("fcn fcn_r50=ResNet-50", "FCN", SEMANTIC),
     *_row("hrnet_w48=W48", "HRNet", SEMANTIC, HEAVY),
-    *_row("ocrnet", "OCRNet (HRNet)", SEMANTIC),
+    *_row("ocrnet", "OCRNet (HRNet)", SEMANTIC, family_title="OCRNet"),
     *_row("ocrnet_w48=HRNet-W48", "OCRNet", SEMANTIC, HEAVY),
     *_row("pspnet pspnet_r50=ResNet-50", "PSPNet", SEMANTIC),
     *_row("deeplabv3 deeplabv3_r50=ResNet-50", "DeepLabV3", SEMANTIC, HEAVY),
