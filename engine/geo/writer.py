@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.crs import CRS
-from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as GdalWindow
@@ -23,11 +22,12 @@ from rasterio.windows import Window as GdalWindow
 from ..errors import DiskError
 from .checked_file import WriteGuard
 from .grid import Grid
+from .pyramid import Rule
 from .source import GDAL_ERRORS, limit_gdal_cache
+from .tiff_overviews import Overviews
 
 BLOCK_PX = 512
 DEFLATE_LEVEL = 1
-SMALLEST_OVERVIEW_PX = 256
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -35,7 +35,7 @@ class RasterWriter:
     """A tiled, compressed GeoTIFF of one byte band that is written from top to bottom.
 
     Rows are buffered up to a row of blocks, so the number of rows per call does not show in
-    the file. Overviews are built when the writer is closed without an error.
+    the file. Overviews are made of the same rows and put into the file when it is closed.
 
     Args:
         path: File to write; an existing one is replaced.
@@ -47,7 +47,7 @@ class RasterWriter:
         description: Description of the band.
         tags: Metadata items.
         scale: Real value per step: a score of 254 steps has 1/254.
-        resampling: How overviews are made: ``mode``, ``average`` or ``nearest``.
+        overviews: How overviews are made: ``mode`` or ``average``, see :mod:`.pyramid`.
 
     Raises:
         DiskError: If the file cannot be written, here or in ``write_rows`` or ``close``.
@@ -64,10 +64,9 @@ class RasterWriter:
         description: str = "",
         tags: Mapping[str, str] | None = None,
         scale: float = 1.0,
-        resampling: str = "nearest",
+        overviews: Rule = "mode",
     ) -> None:
         self.path, self.grid = Path(path), grid
-        self._resampling = Resampling[resampling]
         self._names = dict(names or {})
         self._buffer = np.empty((min(BLOCK_PX, grid.height), grid.width), np.uint8)
         self._buffered = self._written = 0
@@ -76,6 +75,7 @@ class RasterWriter:
         with self._disk_errors():
             self._dataset = self._open(nodata)
             self._describe(nodata, colors, description, tags, scale)
+            self._overviews = Overviews(self.path, grid.height, grid.width, overviews, nodata)
 
     def _describe(
         self,
@@ -148,8 +148,10 @@ class RasterWriter:
         if not self._buffered:
             return
         area = GdalWindow(0, self._written, self.grid.width, self._buffered)
+        rows = self._buffer[: self._buffered]
         with self._disk_errors():
-            self._dataset.write(self._buffer[: self._buffered], 1, window=area)
+            self._dataset.write(rows, 1, window=area)
+            self._overviews.write_rows(rows)
         self._written += self._buffered
         self._buffered = 0
 
@@ -174,19 +176,18 @@ class RasterWriter:
 
     def _finish(self) -> None:
         self._flush()
-        factors = overview_factors(self.grid.height, self.grid.width)
-        if factors:
-            with self._disk_errors(), rasterio.Env(**OVERVIEW_OPTIONS):
-                self._dataset.build_overviews(factors, self._resampling)
         with self._disk_errors():
             self._dataset.close()
+        with self._disk_errors(), contextlib.closing(self._overviews):
+            self._overviews.append_to(self.path)
             for sidecar in self.files[1:]:
                 sidecar.write_text(_category_xml(self._names), encoding="utf-8")
 
     def _abandon(self) -> None:
         """Close and remove the file; errors of the disk do not matter any more."""
-        with contextlib.suppress(*GDAL_ERRORS):
-            self._dataset.close()
+        for part in (self._overviews, self._dataset):
+            with contextlib.suppress(*GDAL_ERRORS):
+                part.close()
         with contextlib.suppress(OSError):
             for path in self.files:
                 path.unlink(missing_ok=True)
@@ -224,23 +225,6 @@ class RasterWriter:
             self.close()
         else:
             self._abandon()
-
-
-OVERVIEW_OPTIONS = {
-    "GDAL_TIFF_OVR_BLOCKSIZE": BLOCK_PX,
-    "ZLEVEL_OVERVIEW": DEFLATE_LEVEL,
-    "SPARSE_OK_OVERVIEW": True,
-    "GDAL_NUM_THREADS": 1,
-}
-
-
-def overview_factors(height: int, width: int) -> list[int]:
-    """Return 2, 4, 8, ... until the longer side is at most 256 pixels."""
-    factors, factor = [], 2
-    while max(height, width) * 2 > SMALLEST_OVERVIEW_PX * factor:
-        factors.append(factor)
-        factor *= 2
-    return factors
 
 
 def _palette(colors: Mapping[int, str], nodata: int | None) -> dict[int, tuple[int, ...]]:

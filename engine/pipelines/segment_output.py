@@ -159,7 +159,7 @@ def _class_writer(setup: SegmentSetup, path: Path) -> RasterWriter:
         names={c.id: c.name for c in classes},
         description="class",
         tags=_tags(setup),
-        resampling="mode",
+        overviews="mode",
     )
 
 
@@ -171,7 +171,7 @@ def _score_writer(setup: SegmentSetup, path: Path) -> RasterWriter:
         description="score",
         tags=_tags(setup),
         scale=1 / SCORE_SCALE,
-        resampling="average",
+        overviews="average",
     )
 
 

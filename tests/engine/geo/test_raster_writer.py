@@ -74,7 +74,7 @@ def test_the_file_is_tiled_compressed_sparse_and_has_overviews(tmp_path):
 def test_overviews_of_classes_take_the_most_frequent_class(tmp_path):
     pixels = np.full((600, 600), 1, np.uint8)
     pixels[::2, ::2] = 3  # one of four pixels, the one that nearest would take
-    path = write(tmp_path / "a.tif", pixels, resampling="mode")
+    path = write(tmp_path / "a.tif", pixels, overviews="mode")
     with rasterio.open(path, overview_level=0) as overview:
         assert (overview.read(1) == 1).all()
 
@@ -83,7 +83,7 @@ def test_overviews_of_scores_average_without_nodata(tmp_path):
     pixels = np.full((600, 600), 255, np.uint8)
     pixels[:, 0::2] = 100
     pixels[1::2, 0::2] = 200
-    path = write(tmp_path / "a.tif", pixels, resampling="average", scale=1 / 254)
+    path = write(tmp_path / "a.tif", pixels, overviews="average", scale=1 / 254)
     with rasterio.open(path, overview_level=0) as overview:
         assert (overview.read(1) == 150).all()
     with rasterio.open(path) as dataset:
