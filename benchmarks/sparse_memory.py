@@ -9,11 +9,12 @@ peak of its resident memory less what it holds once the libraries and the networ
 one tile has been predicted.
 
     python benchmarks/sparse_memory.py [--size N] [--height N] [--classes K] [--bound-mib N]
-                                       [--growth]
+                                       [--growth] [--folder NAME]
 
 ``--size`` is the width, and the height unless that is given. ``--growth`` also runs rasters of
 8 192 x 8 192 and 16 384 rows of that width and says by how much the peak of the higher one is
-higher. Ends with 1 if the peak is over the bound, or more than 5 % higher for twice the rows.
+higher. ``--folder`` names a folder for raster and results, which stay: a run that was killed there
+goes on from its last strip, with the same arguments; its peak is that of the second process. Ends with 1 if the peak is over the bound, or more than 5 % higher for twice the rows.
 """
 
 from __future__ import annotations
@@ -182,6 +183,7 @@ def measure(folder: Path) -> dict[str, float]:
         backend="torch",
         tile_px=TILE_PX,
         overlap_px=OVERLAP_PX,
+        resume=(folder / ".out.gpkg.run").is_dir(),
         overwrite=True,
     )
     start = time.monotonic()
@@ -210,18 +212,26 @@ def _in_child(folder: Path) -> dict[str, float]:
     return measured
 
 
-def beyond_mib(shape_px: tuple[int, int], classes: int) -> float:
-    """Make a raster, run, print what was found; returns the peak beyond the model."""
+def _prepare(folder: Path, shape_px: tuple[int, int], classes: int) -> None:
+    """Write raster and model; in a folder that has them, nothing is done."""
     from tests.factories_models import write_identity_model
 
+    if (folder / "model").is_dir():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    if classes:
+        write_repeated(folder / "scene.vrt", shape_px, classes)
+        write_identity_model(folder / "model", classes, bands=3)
+    else:
+        write_sparse(folder / "scene.tif", shape_px)
+        write_model(folder / "model")
+
+
+def beyond_mib(shape_px: tuple[int, int], classes: int, kept: Path | None = None) -> float:
+    """Make a raster, run, print what was found; returns the peak beyond the model."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if classes:
-            write_repeated(folder / "scene.vrt", shape_px, classes)
-            write_identity_model(folder / "model", classes, bands=3)
-        else:
-            write_sparse(folder / "scene.tif", shape_px)
-            write_model(folder / "model")
+        folder = kept or Path(name)
+        _prepare(folder, shape_px, classes)
         found = _in_child(folder)
     pixels = shape_px[0] * shape_px[1]
     print(f"raster        {shape_px[1]} x {shape_px[0]} x 3, {classes or 2} classes")
@@ -239,6 +249,7 @@ def main() -> int:
     parser.add_argument("--classes", type=int, default=0, help="repeat a tile of smooth classes")
     parser.add_argument("--bound-mib", type=float, default=BOUND_MIB)
     parser.add_argument("--growth", action="store_true", help="also 8k and 16k rows")
+    parser.add_argument("--folder", type=Path, help="keep raster and results here")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -251,7 +262,7 @@ def main() -> int:
         low, high = (beyond_mib((rows, GROWTH_PX), arguments.classes) for rows in GROWTH_ROWS)
         growth = high / low - 1
         print(f"growth        {100 * growth:.1f} % of the peak for twice the height")
-    beyond = beyond_mib((height, arguments.size), arguments.classes)
+    beyond = beyond_mib((height, arguments.size), arguments.classes, arguments.folder)
     verdict = "within" if beyond <= arguments.bound_mib else "OVER"
     print(f"beyond model  {beyond:.0f} MiB, {verdict} the bound of {arguments.bound_mib:.0f}")
     return 0 if beyond <= arguments.bound_mib and growth <= BOUND_GROWTH else 1
