@@ -14,7 +14,8 @@ one tile has been predicted.
 ``--size`` is the width, and the height unless that is given. ``--growth`` also runs rasters of
 8 192 x 8 192 and 16 384 rows of that width and says by how much the peak of the higher one is
 higher. ``--folder`` names a folder for raster and results, which stay: a run that was killed there
-goes on from its last strip, with the same arguments; its peak is that of the second process. Ends with 1 if the peak is over the bound, or more than 5 % higher for twice the rows.
+goes on from its last strip, with the same arguments; its peak is that of the second process. Ends
+with 1 if the peak is over the bound, or more than 5 % higher for twice the rows.
 """
 
 from __future__ import annotations
