@@ -100,6 +100,7 @@ __all__ = [
     "bands_by_name",
     "checkout_python",
     "decode_event",
+    "documentation",
     "encode_cancel",
     "encode_quit",
     "encode_run",
@@ -121,6 +122,11 @@ def engine_root() -> Path:
 def resource(*parts: str) -> Path:
     """Return a path inside ``resources``, in the packaged plugin or in a checkout."""
     return engine_root().joinpath("resources", *parts)
+
+
+def documentation(*parts: str) -> Path:
+    """Return a path inside ``docs``, in the packaged plugin or in a checkout."""
+    return engine_root().joinpath("docs", *parts)
 
 
 def checkout_python() -> Path:

@@ -8,7 +8,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = "rs_segment_plugin"
 TOP_FILES = ("metadata.txt", "LICENSE")
-RESOURCES = ("icons", "ui", "i18n", "styles", "zoo", "engine_requirements.txt")
+RESOURCES = (
+    *("icons", "ui", "i18n", "styles", "zoo"),
+    *("engine_requirements.txt", "network_costs.json"),
+)
+PAGES = ("docs/networks", "docs/images/networks")
 SKIPPED_PARTS = ("__pycache__",)
 SKIPPED_ENDINGS = (".pyc", ".pyo", ".ts", ".aux.xml", ".partial")
 
@@ -40,6 +44,9 @@ def plugin_files(*, with_models: bool = True) -> dict[str, Path]:
             files[f"resources/{name}"] = source
         for relative, path in _files_below(source).items() if source.is_dir() else ():
             files[f"resources/{name}/{relative.as_posix()}"] = path
+    for page in PAGES:
+        for relative, path in _files_below(ROOT / page).items():
+            files[f"{page}/{relative.as_posix()}"] = path
     for name in TOP_FILES:
         if not (ROOT / name).is_file():
             sys.exit(f"{ROOT / name} is missing")
@@ -52,6 +59,6 @@ def linked_items() -> dict[str, Path]:
     items = {
         path.name: path for path in sorted((ROOT / PLUGIN).iterdir()) if _wanted(Path(path.name))
     }
-    for name in ("engine", "resources", *TOP_FILES):
+    for name in ("engine", "resources", "docs", *TOP_FILES):
         items[name] = ROOT / name
     return items

@@ -646,6 +646,10 @@ The network runs in a process of its own, which needs an engine environment: see
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Good at {what}.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Graphics card {number}</source>
       <translation type="unfinished" />
     </message>
@@ -984,6 +988,10 @@ This takes long; a graphics card is advised.</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Network: {title}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>No engine yet.</source>
       <translation type="unfinished" />
     </message>
@@ -1105,6 +1113,10 @@ This takes long; a graphics card is advised.</source>
     </message>
     <message>
       <source>Overlap of neighbouring tiles. Empty or -1: the model's.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Paper, options, picture</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1860,9 +1872,11 @@ Start from an existing model to fine-tune it, for example on corrected results. 
 
 A cancelled training can be continued: run it again with the same output and 'Continue an interrupted run'. With 'Publish the best so far' it ends at once and keeps what it has learnt.
 
-Networks that give every pixel a class: {semantic}.
+Networks that give every pixel a class:
+{semantic}
 
-Networks that find single objects: {instance}.</source>
+Networks that find single objects:
+{instance}</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -2223,6 +2237,10 @@ Networks that find single objects: {instance}.</source>
     </message>
     <message>
       <source>{n} bands are chosen, the model needs {m}: {names}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{parameters} million parameters; {seconds} s per megapixel on one processor core, {ratio} times U-Net (ResNet-50).</source>
       <translation type="unfinished" />
     </message>
     <message>

@@ -21,6 +21,7 @@ from qgis.core import (
 from .. import engine_api
 from ..engine_api import EngineError, find_model, list_networks, user_zoo
 from ..messages import tr
+from ..network_texts import network_lines
 from .base import TRAINING, About, EngineAlgorithm, processing_error
 from .parameters import (
     CHIPS,
@@ -99,9 +100,9 @@ class TrainAlgorithm(EngineAlgorithm):
                 "A cancelled training can be continued: run it again with the same output and "
                 "'Continue an interrupted run'. With 'Publish the best so far' it ends at once "
                 "and keeps what it has learnt.\n\n"
-                "Networks that give every pixel a class: {semantic}.\n\n"
-                "Networks that find single objects: {instance}."
-            ).format(semantic=_titles("semantic"), instance=_titles("instance")),
+                "Networks that give every pixel a class:\n{semantic}\n\n"
+                "Networks that find single objects:\n{instance}"
+            ).format(semantic=_networks("semantic"), instance=_networks("instance")),
             tags=("training", "deep learning", "fine-tune", "network", "model", "learn"),
         )
 
@@ -182,9 +183,9 @@ def model_id_of(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "model"
 
 
-def _titles(task: str) -> str:
-    """Return the networks of a task as a text: titles, and names as the parameter takes them."""
-    return "; ".join(f"{info.title}: {info.name}" for info in list_networks(task))
+def _networks(task: str) -> str:
+    """Return the networks of a task as a list: titles, names for the parameter, good at."""
+    return "\n".join(f"- {line}" for line in network_lines(task))
 
 
 def train_parameters() -> List[QgsProcessingParameterDefinition]:

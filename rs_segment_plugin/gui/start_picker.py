@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Optional
 
 from qgis.PyQt.QtCore import Qt, pyqtSignal
@@ -10,9 +11,12 @@ from qgis.PyQt.QtWidgets import QComboBox, QLabel, QSizePolicy, QVBoxLayout, QWi
 
 from ..engine_api import ModelEntry, NetworkInfo, list_models, list_networks, network_info
 from ..messages import tr
+from ..network_texts import cost_text, good_at_text, weight_text
 from .icons import own_icon
+from .network_page import NetworkPage, page_file
 
 NEW = ""
+PAGE = "rs:page"
 
 
 class StartPicker(QWidget):
@@ -27,6 +31,8 @@ class StartPicker(QWidget):
         self.about = QLabel(self)
         self.about.setWordWrap(True)
         self.about.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.about.setTextFormat(Qt.TextFormat.RichText)
+        self.about.linkActivated.connect(lambda _link: self.open_page())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
@@ -52,7 +58,7 @@ class StartPicker(QWidget):
             networks = [info for info in list_networks(task) if _shown(info)]
             for info in sorted(networks, key=lambda info: (info.name != "unet", not info.paper)):
                 self.network.addItem(f"   {info.title}", info.name)
-                tip = f"{info.name}: {_weight_text(info)}"
+                tip = f"{info.name}: {good_at_text(info)} {weight_text(info)}"
                 row = self.network.count() - 1
                 self.network.setItemData(row, tip, Qt.ItemDataRole.ToolTipRole)
         self.network.setCurrentIndex(1)
@@ -102,11 +108,20 @@ class StartPicker(QWidget):
         self.network.setVisible(not self.init())
         info = network_info(self.network_name())
         if info is not None:
-            text = _weight_text(info)
+            text = _network_html(info)
         else:
             text = tr("Goes on learning from your labels; classes may be others.")
         self.about.setText(f"<span style='color:gray'>{text}</span>")
         self.changed.emit()
+
+    def open_page(self) -> Optional[NetworkPage]:
+        """Show the page of the chosen network; None where there is none."""
+        info = network_info(self.network_name())
+        if info is None or not page_file(info.page).is_file():
+            return None
+        page = NetworkPage(info.page, self.window())
+        page.show()
+        return page
 
 
 def _shown(info: NetworkInfo) -> bool:
@@ -116,13 +131,12 @@ def _shown(info: NetworkInfo) -> bool:
     return not info.tunable or info.name == "unet" or lone
 
 
-def _weight_text(info: NetworkInfo) -> str:
-    texts = {
-        "light": tr("Light: trains on any computer."),
-        "medium": tr("Medium: a graphics card is better."),
-        "heavy": tr("Heavy: wants a graphics card."),
-    }
-    return texts[info.weight]
+def _network_html(info: NetworkInfo) -> str:
+    """Return what a network is good at and what it costs, with a link to its page."""
+    texts = [escape(text) for text in (good_at_text(info), weight_text(info), cost_text(info))]
+    if page_file(info.page).is_file():
+        texts.append(f"<a href='{PAGE}'>{escape(tr('Paper, options, picture'))}</a>")
+    return " ".join(text for text in texts if text)
 
 
 def _combo(name: str, tip: str, parent: QWidget) -> QComboBox:

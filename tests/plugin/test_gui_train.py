@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -15,14 +16,16 @@ from qgis.core import (
     QgsReferencedRectangle,
     QgsVectorLayer,
 )
-from qgis.PyQt.QtGui import QColor
+from qgis.PyQt.QtCore import Qt, QUrl
+from qgis.PyQt.QtGui import QColor, QImage, QTextDocument
 from qgis.testing import start_app
 
-from rs_segment_plugin.engine_api import Cancelled, Metrics, Progress, Result
+from rs_segment_plugin.engine_api import Cancelled, Metrics, Progress, Result, list_networks
 from rs_segment_plugin.gui.curve_data import MAX_POINTS, Curve, tick_text, ticks, value_range
 from rs_segment_plugin.gui.curve_plot import COLORS, CurvePlot
 from rs_segment_plugin.gui.label_input import LabelInput
-from rs_segment_plugin.gui.start_picker import StartPicker
+from rs_segment_plugin.gui.network_page import page_file
+from rs_segment_plugin.gui.start_picker import PAGE, StartPicker
 from rs_segment_plugin.gui.train_checks import TrainInputs, train_notes
 from rs_segment_plugin.gui.train_monitor import TrainMonitor
 from rs_segment_plugin.gui.train_names import free_title, training_paths
@@ -136,6 +139,33 @@ def test_networks_stand_below_their_task_and_models_can_be_tuned(zoo):
     assert picker.network_name() == "hq_isnet_w18" and "graphics card" in picker.about.text()
     assert picker.set_init(str(model)) and picker.network_name() == ""
     assert picker.entry().id == "mine" and not picker.network.isVisibleTo(picker)
+
+
+def test_the_chosen_network_says_what_it_is_good_at_and_what_it_costs(zoo):
+    picker = StartPicker()
+    picker.set_network("unet_r50")
+    text = picker.about.text()
+    assert "Good at little data" in text and "32.5 million parameters" in text
+    assert re.search(r"[\d.]+ s per megapixel on one processor core, 1 times U-Net", text)
+    assert PAGE in text and "Good at little data" in picker.network.itemData(
+        picker.network.currentIndex(), Qt.ItemDataRole.ToolTipRole
+    )
+
+
+def test_the_page_of_a_network_opens_offline_with_its_picture(zoo):
+    picker = StartPicker()
+    assert all(page_file(info.page).is_file() for info in list_networks())
+    page = picker.open_page()
+    text = page.browser.toPlainText()
+    assert "Ronneberger" in text and "GMACs" in text and "cost: start" not in text
+    image = QTextDocument.ResourceType.ImageResource
+    picture = page.browser.loadResource(image, QUrl("../images/networks/unet.jpg"))
+    assert not QImage.fromData(picture).isNull()
+    page.browser.anchorClicked.emit(QUrl("deeplabv3plus.md"))
+    assert "Papandreou" in page.browser.toPlainText() and "DeepLabV3+" in page.windowTitle()
+    page.browser.anchorClicked.emit(QUrl("nothing.md"))
+    assert "Papandreou" in page.browser.toPlainText()
+    page.close()
 
 
 def inputs(facts, layer, **changes):

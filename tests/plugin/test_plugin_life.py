@@ -20,6 +20,7 @@ from qgis.core import QgsApplication, QgsVectorLayer
 from qgis.testing import start_app
 
 from rs_segment_plugin import classFactory
+from rs_segment_plugin.engine_api import list_networks
 from tests.plugin.rasters import (
     PIXEL_M2,
     PIXELS_1,
@@ -229,4 +230,7 @@ def test_the_rules_catch_what_they_forbid(tmp_path):
     code.mkdir()
     (code / "a.py").write_text("import pickle\n\ndef f(b):\n    return pickle.loads(b)\n")
     assert any("B301" in problem for problem in plugin_scans.scan_code(code))
-    assert "engine/errors.py" in plugin_files.plugin_files()
+    files = plugin_files.plugin_files()
+    assert "engine/errors.py" in files and "resources/network_costs.json" in files
+    assert {f"docs/networks/{info.page}.md" for info in list_networks()} <= set(files)
+    assert "docs/images/networks/unet.jpg" in files

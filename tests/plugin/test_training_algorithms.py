@@ -353,6 +353,8 @@ def test_the_help_of_training_names_every_network_with_its_title(provider):
     text = provider.algorithm("train").shortHelpString()
     missing = [n.name for n in list_networks() if f"{n.title}: {n.name}" not in text]
     assert not missing and "{" not in text
+    silent = [n.name for n in list_networks() if f"Good at {n.good_at}." not in text]
+    assert not silent
 
 
 def test_pretrain_takes_a_raster_or_a_folder(run, raster, tmp_path):
