@@ -24,6 +24,13 @@ PAGES = ROOT / "docs" / "networks"
 INDEX = "README.md"
 REFERENCE = "unet_r50"
 NOT_MEASURED = "not measured"
+# Names whose default options make the very network of another name.
+SAME = {
+    "c2fnet": "c2fnet_w18", "hq_isnet": "hq_isnet_w18", "facenet": "facenet_r50",
+    "solov2": "solov2_r50", "solo": "solo_r50", "mask_rcnn": "mask_rcnn_r50",
+    "mask_scoring_rcnn": "mask_scoring_rcnn_r50", "cascade_mask_rcnn": "cascade_mask_rcnn_r50",
+    "point_rend": "point_rend_r50", "htc": "htc_r50",
+}  # fmt: skip
 GPU_COMMAND = '`make bench-networks BENCH="--device cuda"`'
 
 

@@ -33,6 +33,7 @@ from _network_costs import (
     COSTS,
     INDEX,
     REFERENCE,
+    SAME,
     NetworkCost,
     Timing,
     overview_lines,
@@ -59,7 +60,7 @@ LARGER = ("hi_resnet_base", "fcn_hrnet_w48", "c2fnet_w48", "hrnet_w48", "ocrnet_
 GENERAL = (
     "unetplusplus_r50", "pspnet_r50", "deeplabv3_r50", "deeplabv3plus_r50", "upernet_r50",
     "fcn_r50", "segformer_b1", "unet", "fpn", "linknet", "manet", "pan", "dpt", "farseg",
-    "fcn_hrnet", "ocrnet", "semantic_fpn", "c2fnet", "unetplusplus", "pspnet", "deeplabv3",
+    "fcn_hrnet", "ocrnet", "semantic_fpn", "unetplusplus", "pspnet", "deeplabv3",
     "deeplabv3plus", "upernet", "segformer", "fcn",
 )  # fmt: skip
 INSTANCES = (
@@ -67,8 +68,7 @@ INSTANCES = (
     "mask_rcnn_r50", "mask_rcnn_r101", "mask_rcnn_hrfpn_w18", "mask_rcnn_hrfpn_w32",
     "mask_rcnn_hrfpn_w40", "mask_scoring_rcnn_r50", "mask_scoring_rcnn_r101",
     "cascade_mask_rcnn_r50", "cascade_mask_rcnn_r101", "point_rend_r50", "point_rend_r101",
-    "htc_r50", "htc_r101", "hq_isnet_w18", "hq_isnet_w32", "hq_isnet_w40", "facenet", "solov2",
-    "solo", "mask_rcnn", "mask_scoring_rcnn", "cascade_mask_rcnn", "point_rend", "htc", "hq_isnet",
+    "htc_r50", "htc_r101", "hq_isnet_w18", "hq_isnet_w32", "hq_isnet_w40",
 )  # fmt: skip
 # Untrained heads without boxes are sure of nothing: their threshold has to let something through.
 INSTANCE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -251,6 +251,7 @@ def joined(
         merged[name] = NetworkCost(
             round(cost.parameters_m, 3), round(cost.gmacs, 1), {**before, kind: timing}
         )
+    merged.update({other: merged[name] for other, name in SAME.items() if name in merged})
     return merged
 
 

@@ -95,3 +95,31 @@ def test_a_fixed_backbone_is_the_builder_with_that_backbone() -> None:
     assert counts[0] == counts[1]
     with pytest.raises(ModelError, match="backbone"):
         create_model("mask_rcnn_hrfpn_w18", num_classes=1, backbone="resnet18")
+
+
+@pytest.mark.slow
+@pytest.mark.networks
+@pytest.mark.parametrize(
+    "pair",
+    [("c2fnet", "c2fnet_w18"), ("hq_isnet", "hq_isnet_w18")]
+    + [
+        (family, f"{family}_r50")
+        for family in [
+            "facenet",
+            "solov2",
+            "solo",
+            "mask_rcnn",
+            "mask_scoring_rcnn",
+            "point_rend",
+            "htc",
+        ]
+    ]
+    + [("cascade_mask_rcnn", "cascade_mask_rcnn_r50")],
+    ids=lambda pair: pair[0],
+)
+def test_a_family_without_options_is_its_first_variant(pair: tuple[str, str]) -> None:
+    # The table of costs (benchmarks/_network_costs.py) takes one figure for both names.
+    with torch.device("meta"):
+        networks = [create_model(name, num_classes=6) for name in pair]
+    shapes = [{key: t.shape for key, t in n.state_dict().items()} for n in networks]
+    assert shapes[0] == shapes[1]
