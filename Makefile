@@ -65,7 +65,8 @@ bench: setup         ## every benchmark against the goals (QUICK=1, ONLY=a,b, PA
 
 bench-peers: setup   ## the same against torchgeo, geoai, segment-geospatial and Raster Vision, in build/peers
 	scripts/setup_peers.sh
-	$(PYTHON) benchmarks/run_all.py --only chip_reading,peers --csv build/peers.csv $(if $(QUICK),--quick)
+	$(PYTHON) benchmarks/run_all.py --only chip_reading,peers --csv build/peers.csv $(if $(QUICK),--quick) \
+		$(if $(PAGE),--page $(PAGE))
 
 bench-networks: setup  ## cost of every network, into docs/networks and resources (BENCH="--device cuda" on a GPU)
 	OMP_NUM_THREADS=1 $(PYTHON) benchmarks/networks.py --networks all --size-px 256 \

@@ -8,13 +8,15 @@ unit, not seconds of one machine.
 
 ``--page`` puts the table between the marks of that page, with what is known about goals that were
 missed, and draws it as ``docs/images/performance.svg``. Both are written anew after each benchmark,
-so a run that is stopped keeps what it has. Ends with 1 if a goal is missed or a benchmark fails.
+so a run that is stopped keeps what it has. Benchmarks beside other programs have marks of their
+own, and a table of these programs. Ends with 1 if a goal is missed or a benchmark fails.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -27,7 +29,7 @@ from _goals import BENCHMARKS, GOALS, Benchmark, Goal
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-START, END = "<!-- figures: start -->", "<!-- figures: end -->"
+FIGURES, PEERS = "figures", "peers"
 MET, MISSED, FAILED, TOO_SMALL = "met", "missed", "failed", "quick run"
 LIMIT_S = 3600
 PICTURE = "images/performance.svg"
@@ -110,15 +112,37 @@ def write_csv(path: Path, rows: list[Row]) -> None:
             writer.writerow((*row.cells()[:2], value, bound, int(row.goal.at_least), row.verdict))
 
 
-def write_page(page: Path, rows: list[Row]) -> None:
-    """Put the table between the marks of a page and draw it beside the page's pictures."""
-    before, rest = page.read_text(encoding="utf-8").split(START, 1)
-    after = rest.split(END, 1)[1]
-    picture_line = f"![How well the goals are met]({PICTURE})\n"
-    text = f"{_measured_on()}\n\n{table(rows)}\n{_missed(rows)}{picture_line}"
-    page.write_text(f"{before}{START}\n{text}{END}{after}", encoding="utf-8")
-    picture = page.parent / PICTURE
-    picture.write_bytes(plot(rows))
+def write_page(page: Path, rows: list[Row], section: str, peers_text: str) -> None:
+    """Put the table between the marks of a page's section, with a picture or the programs."""
+    start, end = f"<!-- {section}: start -->", f"<!-- {section}: end -->"
+    before, rest = page.read_text(encoding="utf-8").split(start, 1)
+    after = rest.split(end, 1)[1]
+    text = f"{_measured_on()}\n\n{table(rows)}\n{_missed(rows)}"
+    if section == PEERS:
+        text += programs(peers_text)
+    else:
+        text += f"![How well the goals are met]({PICTURE})\n"
+        (page.parent / PICTURE).write_bytes(plot(rows))
+    page.write_text(f"{before}{start}\n{text}{end}{after}", encoding="utf-8")
+
+
+def programs(text: str) -> str:
+    """Return a table of the programs in what ``peers`` printed; nothing if it printed none."""
+    if not text.strip().startswith("{"):
+        return ""
+    found = json.loads(text)
+    lines = [
+        f"{found['size_px']} x {found['size_px']} pixels, U-Net on ResNet-18, end to end:",
+        "",
+        "| program | seconds | / engine as it chooses | / engine in bf16 |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, run in found["runs"].items():
+        ratios = (found["ratios"].get(f"{name}/{own}") for own in ("engine", "engine_bf16"))
+        cells = ("–" if ratio is None else number(ratio) for ratio in ratios)
+        lines.append(f"| {name} | {number(run['seconds'])} | {' | '.join(cells)} |")
+    lines += [f"\n{name} failed: {reason}" for name, reason in found["failed"].items()]
+    return "\n".join(lines) + "\n"
 
 
 def _measured_on() -> str:
@@ -193,17 +217,22 @@ def main() -> int:
     if unknown := wanted - {b.name for b in BENCHMARKS}:
         parser.error(f"no benchmark {sorted(unknown)[0]!r}")
     rows: list[Row] = []
+    sections: dict[str, list[Row]] = {FIGURES: [], PEERS: []}
     for benchmark in BENCHMARKS:
         if benchmark.name not in wanted and (wanted or benchmark.peers):
             continue
         print(f"== {benchmark.name}: {benchmark.about}", file=sys.stderr, flush=True)
         start = time.monotonic()
         text, sound = run(benchmark, options.quick)
-        rows += rows_of(benchmark, text, options.quick, sound)
+        found = rows_of(benchmark, text, options.quick, sound)
+        section = PEERS if benchmark.peers else FIGURES
+        rows += found
+        sections[section] += found
         print(f"   {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
         write_csv(options.csv, rows)
         if options.page:
-            write_page(options.page, rows)
+            peers_text = text if benchmark.name == PEERS and sound else ""
+            write_page(options.page, sections[section], section, peers_text)
     print(table(rows))
     bad = [row for row in rows if row.verdict in (MISSED, FAILED)]
     for row in bad:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -54,6 +55,37 @@ def test_figures_are_read_and_judged(goals) -> None:
     assert wait.read("waiting for data: 3.5% of a step") == pytest.approx(0.035)
     assert wait.holds(0.035)
     assert wait.read("nothing") is None
+
+
+def test_figures_and_programs_go_between_the_marks_of_a_page(goals, tmp_path) -> None:
+    sys.path.insert(0, str(FOLDER))
+    try:
+        import run_all
+    finally:
+        sys.path.remove(str(FOLDER))
+    page = tmp_path / "page.md"
+    (tmp_path / "images").mkdir()
+    marks = ["<!-- figures: start -->", "<!-- figures: end -->", "<!-- peers: start -->"]
+    page.write_text("\n".join(["above", *marks, "old", "<!-- peers: end -->", "below"]))
+    benchmark = next(b for b in goals.BENCHMARKS if b.name == "coco_eval")
+    text = '"kind": "box", "seconds": 1, "ratio": 9.0, "kind": "mask", "seconds": 1, "ratio": 4.0'
+    rows = run_all.rows_of(benchmark, text, quick=False, sound=True)
+    assert [row.verdict for row in rows] == ["met", "missed", "failed"]
+    run_all.write_page(page, rows, "figures", "")
+    first = page.read_text()
+    assert "| coco_eval | pycocotools / engine, boxes | 9 | ≥ 5 | met |" in first
+    assert "20 % below the goal" in first and "old" in first
+    record = {
+        "size_px": 64,
+        "runs": {"engine": {"seconds": 2.0}, "torchgeo": {"seconds": 7.0}},
+        "ratios": {"torchgeo/engine": 3.5},
+        "failed": {"samgeo": "no module"},
+    }
+    run_all.write_page(page, [], "peers", json.dumps(record))
+    second = page.read_text()
+    assert "| torchgeo | 7 | 3.5 | – |" in second and "samgeo failed: no module" in second
+    assert "old" not in second and "| coco_eval |" in second
+    assert second.startswith("above") and second.endswith("below")
 
 
 def test_iou_of_counts_and_of_drawn_parts() -> None:
