@@ -93,12 +93,14 @@ def run_doctor(job: DoctorJob, report: Report, cancelled: IsCancelled) -> Result
 
 def _compile_kernels() -> float:
     """Compile the kernels into the user's cache folder; returns the seconds that it took."""
+    from ..geo.pyramid import warm_up_halving
     from ..merge.instances_warm import warm_up_instances
     from ..merge.scores_warm import warm_up_scores
     from ..vectorize.warm import warm_up
 
     started = time.monotonic()
     warm_up()
+    warm_up_halving()
     warm_up_scores()
     warm_up_instances()
     return round(time.monotonic() - started, 3)

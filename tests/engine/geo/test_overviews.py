@@ -5,8 +5,9 @@ import pytest
 import rasterio
 from rasterio.enums import Resampling
 
+from engine.geo import pyramid
 from engine.geo.grid import Grid
-from engine.geo.pyramid import Halving
+from engine.geo.pyramid import Halving, warm_up_halving
 from engine.geo.tiff_overviews import Overviews
 from engine.geo.writer import RasterWriter
 from tests.factories import NORTH_UP_2X1_M
@@ -103,6 +104,15 @@ def test_the_rows_per_call_do_not_show(rule):
     parts = [halving.push(pixels[row : row + 7]) for row in range(0, 301, 7)]
     assert whole.shape == (151, 39)
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_warming_up_compiles_every_kernel_for_the_types_of_a_run():
+    warm_up_halving()
+    kernels = (pyramid._mode, pyramid._average)
+    compiled = [len(kernel.signatures) for kernel in kernels]
+    for rule in pyramid.RULES:
+        Halving(500, 301, rule, None).push(noisy(500, 301))
+    assert [len(kernel.signatures) for kernel in kernels] == compiled == [1, 1]
 
 
 def test_overviews_go_into_a_bigtiff_too(tmp_path):
