@@ -12,23 +12,28 @@ training would change, the differences of the single seeds beside it show.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from _dubai import CLASSES, predict, read_data
-from ablations import C2FNET, ROOT, SCALES, TITLES, VARIANTS, Bench, _folder, _variant_network
+from _dubai import CLASSES, predict
+from ablations import (
+    TITLES,
+    VARIANTS,
+    Bench,
+    bench_of,
+    common_options,
+    seeds_of,
+    trained,
+    write_page,
+)
 
 from engine.evaluate.confusion import confusion_matrix
-from engine.models.c2fnet import C2FNet
 
 START, END = "<!-- confidence: start -->", "<!-- confidence: end -->"
 COUNT = len(CLASSES)
@@ -36,13 +41,9 @@ COUNT = len(CLASSES)
 
 def part_counts(bench: Bench, paper: str, variant: str, seed: int) -> NDArray[np.int64] | None:
     """Return counts ``[parts, truth, answer]`` of a trained network, None if there is none."""
-    weights = _folder(bench, paper, variant, seed) / "weights.safetensors"
-    if not weights.is_file():
+    network = trained(bench, paper, variant, seed)
+    if network is None:
         return None
-    network = _variant_network(bench, paper, variant, seed)
-    network.load_state_dict(load_file(weights))
-    if isinstance(network, C2FNet):
-        network.set_stage("coarse" if variant == C2FNET[0] else "fine")
     return np.stack(
         [
             confusion_matrix(part.labels, predict(network, part, bench.data, bench.device), COUNT)
@@ -95,25 +96,11 @@ def paper_lines(bench: Bench, paper: str, seeds: list[int], count: int) -> list[
 
 def main() -> int:
     """Print the table; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    given = os.environ.get("RS_SEGMENT_DATA", "")
-    data = Path(given) / "dubai_landcover" if given else None
-    parser.add_argument("--data", type=Path, default=data)
-    parser.add_argument("--scale", choices=sorted(SCALES), default="small")
-    parser.add_argument("--seeds", default="0,1")
+    parser = common_options(__doc__)
     parser.add_argument("--draws", type=int, default=2000)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--work", type=Path, default=ROOT / "build" / "ablations")
-    parser.add_argument("--page", type=Path, help="put the table into this page")
     options = parser.parse_args()
-    if options.data is None:
-        parser.error("give --data, or set RS_SEGMENT_DATA")
     torch.set_num_threads(1)
-    scale = SCALES[options.scale]
-    bench = Bench(
-        scale, read_data(options.data, scale.reduce), options.device, options.work, Path()
-    )
-    seeds = [int(text) for text in options.seeds.split(",")]
+    bench, seeds = bench_of(options), seeds_of(options)
     names = " | ".join(CLASSES)
     lines = [
         f"| network | variant | mIoU of each seed | mIoU | {names} |",
@@ -123,9 +110,7 @@ def main() -> int:
         lines += paper_lines(bench, paper, seeds, options.draws)
     print("\n".join(lines))
     if options.page:
-        before, rest = options.page.read_text(encoding="utf-8").split(START, 1)
-        joined = f"{before}{START}\n{chr(10).join(lines)}\n{END}{rest.split(END, 1)[1]}"
-        options.page.write_text(joined, encoding="utf-8")
+        write_page(options.page, lines, (START, END))
     return 0
 
 

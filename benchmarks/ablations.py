@@ -295,12 +295,24 @@ def _spread(values: list[float], sign: str = "") -> str:
     return f"{statistics.mean(values):{sign}.1f} ± {half_range:.1f}"
 
 
-def write_page(page: Path, lines: list[str]) -> None:
-    """Put the table between the two marks of the page."""
-    text = page.read_text(encoding="utf-8")
-    before, rest = text.split(START, 1)
-    after = rest.split(END, 1)[1]
-    page.write_text(f"{before}{START}\n{chr(10).join(lines)}\n{END}{after}", encoding="utf-8")
+def write_page(page: Path, lines: list[str], marks: tuple[str, str] = (START, END)) -> None:
+    """Put a table between two marks of the page."""
+    before, rest = page.read_text(encoding="utf-8").split(marks[0], 1)
+    after = rest.split(marks[1], 1)[1]
+    table = "\n".join((marks[0], *lines, marks[1]))
+    page.write_text(f"{before}{table}{after}", encoding="utf-8")
+
+
+def trained(bench: Bench, paper: str, variant: str, seed: int) -> nn.Module | None:
+    """Return a network that an earlier call has trained, None if there is none."""
+    weights = _folder(bench, paper, variant, seed) / "weights.safetensors"
+    if not weights.is_file():
+        return None
+    network = _variant_network(bench, paper, variant, seed)
+    network.load_state_dict(load_file(weights))
+    if isinstance(network, C2FNet):
+        network.set_stage("coarse" if variant == C2FNET[0] else "fine")
+    return network.eval()
 
 
 def write_pictures(bench: Bench, folder: Path, seed: int) -> None:
@@ -310,11 +322,9 @@ def write_pictures(bench: Bench, folder: Path, seed: int) -> None:
     for paper, variants in VARIANTS.items():
         maps = [part.labels]
         for variant in (variants[0], variants[-1]):
-            network = _variant_network(bench, paper, variant, seed)
-            weights = _folder(bench, paper, variant, seed) / "weights.safetensors"
-            network.load_state_dict(load_file(weights))
-            if isinstance(network, C2FNet):
-                network.set_stage("coarse" if variant == C2FNET[0] else "fine")
+            network = trained(bench, paper, variant, seed)
+            if network is None:
+                raise FileNotFoundError(f"{paper} {variant} of seed {seed} has not been trained")
             maps.append(predict(network, part, bench.data, bench.device))
         path = folder / f"{paper}.jpg"
         picture(part, maps, 300, 300).save(path, "JPEG", quality=85, optimize=True)
@@ -329,42 +339,49 @@ def _losers(bench: Bench, base: dict[str, float]) -> list[str]:
     ]
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def common_options(description: str | None) -> argparse.ArgumentParser:
+    """Return the options of all programs about the ablations."""
+    parser = argparse.ArgumentParser(description=description)
     given = os.environ.get("RS_SEGMENT_DATA", "")
     data = Path(given) / "dubai_landcover" if given else None
-    parser.add_argument("--data", type=Path, default=data)
-    parser.add_argument("--only", default="farseg,c2fnet,hi_resnet")
+    parser.add_argument("--data", type=Path, default=data, required=data is None)
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--scale", choices=sorted(SCALES), default="small")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "ablations")
-    parser.add_argument("--table", type=Path, default=ROOT / "benchmarks" / "ablations.csv")
     parser.add_argument("--page", type=Path, help="put the table into this page")
-    parser.add_argument("--pictures", type=Path, help="draw predictions into this folder")
-    options = parser.parse_args()
-    if options.data is None:
-        parser.error("give --data, or set RS_SEGMENT_DATA")
-    return options
+    return parser
+
+
+def bench_of(options: argparse.Namespace, table: Path = Path()) -> Bench:
+    """Return what all runs share; ``table`` is the file of the runs, empty for none."""
+    scale, rows = SCALES[options.scale], []
+    if table.is_file():
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    data = read_data(options.data, scale.reduce)
+    return Bench(scale, data, options.device, options.work, table, rows)
+
+
+def seeds_of(options: argparse.Namespace) -> list[int]:
+    """Return the seeds that are asked for."""
+    return [int(seed) for seed in options.seeds.split(",") if seed]
 
 
 def main() -> int:
     """Run what is missing, print the table; return the exit code."""
-    options = _options()
+    parser = common_options(__doc__)
+    parser.add_argument("--only", default="farseg,c2fnet,hi_resnet")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--table", type=Path, default=ROOT / "benchmarks" / "ablations.csv")
+    parser.add_argument("--pictures", type=Path, help="draw predictions into this folder")
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
-    scale = SCALES[options.scale]
-    rows: list[dict[str, str]] = []
-    if options.table.is_file():
-        with options.table.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    data = read_data(options.data, scale.reduce)
-    bench = Bench(scale, data, options.device, options.work, options.table, rows)
-    seeds = [int(seed) for seed in options.seeds.split(",") if seed]
+    bench, seeds = bench_of(options, options.table), seeds_of(options)
     for job in jobs(bench, [paper for paper in options.only.split(",") if paper], seeds):
         job()
-    base = majority(data)
+    base = majority(bench.data)
     lines = page_lines(bench, base)
     print("\n".join(lines))
     if options.page:

@@ -13,8 +13,6 @@ better than the coarse one can help.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -25,9 +23,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from _dubai import CLASSES, SMALL_CLASSES, Part, read_data, summary
-from ablations import C2FNET, ROOT, SCALES, Bench, _folder, _variant_network
-from safetensors.torch import load_file
+from _dubai import CLASSES, SMALL_CLASSES, Part, summary
+from ablations import C2FNET, Bench, bench_of, common_options, seeds_of, trained, write_page
 
 from engine.evaluate.confusion import confusion_matrix
 from engine.models.blocks.second_look import aggregate, cut_patches, paste_mean
@@ -100,14 +97,9 @@ def look_at(network: C2FNet, part: Part, images: Tensor, tally: Tally) -> None:
 
 def tally_of(bench: Bench, seed: int) -> Tally:
     """Count all held-out parts with the trained networks of a seed."""
-    network = _variant_network(bench, "c2fnet", C2FNET[1], seed)
+    network = trained(bench, "c2fnet", C2FNET[1], seed)
     if not isinstance(network, C2FNet):
-        raise TypeError(f"{type(network).__name__} has no second look")
-    network.load_state_dict(
-        load_file(_folder(bench, "c2fnet", C2FNET[1], seed) / "weights.safetensors")
-    )
-    network.set_stage("fine")
-    network.eval()
+        raise FileNotFoundError(f"C2FNet of seed {seed} has not been trained")
     tally = Tally()
     for part in bench.data.validation:
         images = normalize_batch(torch.from_numpy(part.pixels).unsqueeze(0), bench.data.bands)
@@ -132,37 +124,22 @@ def lines_of(seed: int, tally: Tally) -> list[str]:
 
 def main() -> int:
     """Print the table; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    given = os.environ.get("RS_SEGMENT_DATA", "")
-    data = Path(given) / "dubai_landcover" if given else None
-    parser.add_argument("--data", type=Path, default=data)
-    parser.add_argument("--scale", choices=sorted(SCALES), default="small")
-    parser.add_argument("--seeds", default="0,1")
-    parser.add_argument("--work", type=Path, default=ROOT / "build" / "ablations")
-    parser.add_argument("--page", type=Path, help="put the table into this page")
-    options = parser.parse_args()
-    if options.data is None:
-        parser.error("give --data, or set RS_SEGMENT_DATA")
+    options = common_options(__doc__).parse_args()
     torch.set_num_threads(1)
-    scale = SCALES[options.scale]
-    bench = Bench(scale, read_data(options.data, scale.reduce), "cpu", options.work, Path())
+    bench = bench_of(options)
     names = " | ".join(CLASSES[i] for i in SMALL_CLASSES)
     lines = [
         f"| seed | map | mIoU | {names} | small or not, IoU |",
         "| ---: | --- | ---: |" + " ---: |" * (len(SMALL_CLASSES) + 1),
     ]
-    for seed in (int(text) for text in options.seeds.split(",")):
+    for seed in seeds_of(options):
         tally = tally_of(bench, seed)
         lines += lines_of(seed, tally)
         share = 100 * tally.seen / max(1, tally.pixels)
         print(f"seed {seed}: {share:.0f} % of the area looked at twice", file=sys.stderr)
     print("\n".join(lines))
     if options.page:
-        text = options.page.read_text(encoding="utf-8")
-        before, rest = text.split(START, 1)
-        after = rest.split(END, 1)[1]
-        joined = f"{before}{START}\n{chr(10).join(lines)}\n{END}{after}"
-        options.page.write_text(joined, encoding="utf-8")
+        write_page(options.page, lines, (START, END))
     return 0
 
 

@@ -57,6 +57,7 @@ else:
 if TYPE_CHECKING or not _PACKAGED:
     from engine import __version__
     from engine.errors import EngineError, JobError, ModelError
+    from engine.packages import REQUIRED_PACKAGES
     from engine.zoo.bands import ALPHA_NAME, bands_by_name
     from engine.zoo.card import BandSpec, ClassInfo, ModelCard
     from engine.zoo.networks import NetworkInfo, list_networks, network_info
@@ -64,6 +65,7 @@ if TYPE_CHECKING or not _PACKAGED:
 else:
     from .engine import __version__
     from .engine.errors import EngineError, JobError, ModelError
+    from .engine.packages import REQUIRED_PACKAGES
     from .engine.zoo.bands import ALPHA_NAME, bands_by_name
     from .engine.zoo.card import BandSpec, ClassInfo, ModelCard
     from .engine.zoo.networks import NetworkInfo, list_networks, network_info
@@ -72,6 +74,7 @@ else:
 __all__ = [
     "ALPHA_NAME",
     "PROTOCOL_VERSION",
+    "REQUIRED_PACKAGES",
     "BandSpec",
     "Cancelled",
     "ChipsJob",

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 STDLIB = frozenset(sys.stdlib_module_names) | {"msvcrt", "winreg"}
 DOOR = ("cli", "worker", "runner", "process", "commands", "__main__")
-LIGHT = ("", "errors", "protocol", "jobs", "zoo")
+LIGHT = ("", "errors", "packages", "protocol", "jobs", "zoo")
 EVERYTHING = (
     *("light", "geo", "merge", "vectorize", "models", "data", "predict", "evaluate", "train"),
     *("pipelines",),

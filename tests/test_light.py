@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LIGHT_FILES = [
-    *(ROOT / "engine" / f"{name}.py" for name in ("__init__", "errors", "protocol")),
+    *(ROOT / "engine" / f"{name}.py" for name in ("__init__", "errors", "packages", "protocol")),
     *sorted((ROOT / "engine" / "jobs").glob("*.py")),
     *sorted((ROOT / "engine" / "zoo").glob("*.py")),
 ]

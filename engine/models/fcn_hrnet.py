@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .blocks.backbones import call_pyramid, pyramid_channels, timm_pyramid
 from .blocks.maps import concatenate_maps
 from .blocks.segmenter import Segmenter
-from .registry import register
+from .registry import register, register_backbones
 
 STRIDE_PX = 32
 HEAD_STD = 0.001
@@ -69,7 +69,10 @@ def fcn_hrnet(
     backbone: str = "hrnet_w18_small",
     pretrained: str = "",
 ) -> FcnHrnet:
-    """Build FCN on any HRNet of timm."""
+    """Build FCN on any HRNet of timm.
+
+    For 16 classes it has 9.64 M parameters on HRNet-W18 and 65.86 M on HRNet-W48.
+    """
     return FcnHrnet(
         num_classes=num_classes,
         in_channels=in_channels,
@@ -78,18 +81,8 @@ def fcn_hrnet(
     )
 
 
-@register("fcn_hrnet_w18", task="semantic")
-def fcn_hrnet_w18(*, num_classes: int, in_channels: int = 3, pretrained: str = "") -> FcnHrnet:
-    """Build FCN on HRNet-W18 (9.64 M parameters for 16 classes)."""
-    return FcnHrnet(num_classes=num_classes, in_channels=in_channels, pretrained=pretrained)
-
-
-@register("fcn_hrnet_w48", task="semantic")
-def fcn_hrnet_w48(*, num_classes: int, in_channels: int = 3, pretrained: str = "") -> FcnHrnet:
-    """Build FCN on HRNet-W48 (65.86 M parameters for 16 classes)."""
-    return FcnHrnet(
-        num_classes=num_classes,
-        in_channels=in_channels,
-        backbone="hrnet_w48",
-        pretrained=pretrained,
-    )
+register_backbones(
+    fcn_hrnet,
+    task="semantic",
+    backbones={"fcn_hrnet_w18": "hrnet_w18", "fcn_hrnet_w48": "hrnet_w48"},
+)

@@ -147,21 +147,39 @@ def register_backbones(
     Returns:
         The new builders by name.
     """
-    found = {name: _on_backbone(name, builder, its) for name, its in backbones.items()}
-    for name, fixed in found.items():
-        register(name, task=task)(fixed)
+    variants = {name: {"backbone": backbone} for name, backbone in backbones.items()}
+    return register_variants(builder, task=task, variants=variants)
+
+
+def register_variants(
+    builder: Builder, *, task: str, variants: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Builder]:
+    """Register a builder once more per set of fixed arguments.
+
+    Args:
+        builder: Any builder.
+        task: See :func:`register`.
+        variants: For each new name the arguments of the builder that it fixes and does not take.
+
+    Returns:
+        The new builders by name.
+    """
+    found = {name: _with_fixed(name, builder, fixed) for name, fixed in variants.items()}
+    for name, variant in found.items():
+        register(name, task=task)(variant)
     return found
 
 
-def _on_backbone(name: str, builder: Builder, backbone: str) -> Builder:
+def _with_fixed(name: str, builder: Builder, fixed: Mapping[str, Any]) -> Builder:
     def build(**options: Any) -> nn.Module:
-        return builder(backbone=backbone, **options)
+        return builder(**fixed, **options)
 
     own = inspect.signature(builder)
-    kept = [p for p in own.parameters.values() if p.name != "backbone"]
+    kept = [p for p in own.parameters.values() if p.name not in fixed]
     build.__name__ = build.__qualname__ = name
     build.__module__ = builder.__module__
-    build.__doc__ = f"Build ``{builder.__name__}`` on ``{backbone}``; the same options."
+    words = ", ".join(f"{key} {value!r}" for key, value in fixed.items())
+    build.__doc__ = f"Build ``{builder.__name__}`` with {words}; the same further options."
     build.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
     return build
 

@@ -17,7 +17,6 @@ Differences from the paper:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ from torch.nn import functional
 
 from .blocks.detection_backbone import DetectionBackbone
 from .blocks.detection_necks import WIDTH
-from .blocks.path_necks import named_neck
+from .blocks.solo_builder import solo_builder
 from .blocks.solo_head import (
     category_layer,
     level_maps,
@@ -217,38 +216,8 @@ class Solo(nn.Module):
         return logits
 
 
-@register("solo", task=INSTANCE)
-def solo(
-    *,
-    num_classes: int,
-    in_channels: int = 3,
-    backbone: str = "resnet50",
-    neck: str = "fpn",
-    neck_width: int = WIDTH,
-    **options: Any,
-) -> Solo:
-    """Build SOLO on a backbone of timm.
-
-    Args:
-        num_classes: Foreground classes.
-        in_channels: Number of input bands.
-        backbone: timm's name, for example ``resnet18`` or ``hrnet_w18``.
-        neck: See :func:`engine.models.blocks.path_necks.named_neck`.
-        neck_width: Width of the pyramid.
-        options: ``pretrained`` and ``freeze`` of the backbone, and those of
-            :class:`engine.models.blocks.solo_losses.SoloOptions`; towers are 256 wide and seven
-            deep unless they say otherwise.
-    """
-    body = DetectionBackbone.with_options(backbone, in_channels, options)
-    chosen = replace(SoloOptions(tower_width=TOWER_WIDTH, tower_depth=TOWER_DEPTH), **options)
-    return Solo(
-        num_classes=num_classes,
-        backbone=body,
-        neck=named_neck(neck, body.channels, neck_width),
-        options=chosen,
-    )
-
-
+DEFAULTS = SoloOptions(tower_width=TOWER_WIDTH, tower_depth=TOWER_DEPTH)
+solo = register("solo", task=INSTANCE)(solo_builder("solo", Solo, DEFAULTS))
 register_backbones(
     solo,
     task=INSTANCE,

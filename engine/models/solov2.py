@@ -23,8 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks.detection_backbone import DetectionBackbone
-from .blocks.detection_necks import WIDTH
-from .blocks.path_necks import named_neck
+from .blocks.solo_builder import solo_builder
 from .blocks.solo_head import MaskFeatures, SoloHead
 from .blocks.solo_losses import (
     MASK_STRIDE_PX,
@@ -169,36 +168,7 @@ class SoloV2(nn.Module):
         return select_instances(found, logits.float().sigmoid(), size_px, self.options)
 
 
-@register("solov2", task=INSTANCE)
-def solov2(
-    *,
-    num_classes: int,
-    in_channels: int = 3,
-    backbone: str = "resnet50",
-    neck: str = "fpn",
-    neck_width: int = WIDTH,
-    **options: Any,
-) -> SoloV2:
-    """Build SOLOv2 on a backbone of timm.
-
-    Args:
-        num_classes: Foreground classes.
-        in_channels: Number of input bands.
-        backbone: timm's name, for example ``resnet18`` or ``hrnet_w18``.
-        neck: See :func:`engine.models.blocks.path_necks.named_neck`.
-        neck_width: Width of the pyramid.
-        options: ``pretrained`` and ``freeze`` of the backbone, and those of
-            :class:`engine.models.blocks.solo_losses.SoloOptions`.
-    """
-    body = DetectionBackbone.with_options(backbone, in_channels, options)
-    return SoloV2(
-        num_classes=num_classes,
-        backbone=body,
-        neck=named_neck(neck, body.channels, neck_width),
-        options=SoloOptions(**options),
-    )
-
-
+solov2 = register("solov2", task=INSTANCE)(solo_builder("solov2", SoloV2, SoloOptions()))
 register_backbones(
     solov2,
     task=INSTANCE,

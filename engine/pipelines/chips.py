@@ -50,7 +50,7 @@ def run_chips(job: ChipsJob, report: Report, cancelled: IsCancelled) -> Result:
         JobCancelled: If ``cancelled`` returned True.
     """
     clock = time.monotonic()
-    output = Path(job.output)
+    output = Path(job.output).expanduser()
     settings = _settings(job)
     finished = _finished_before(output, job, settings)
     if finished is None:
@@ -107,7 +107,7 @@ class _Making:
     ) -> None:
         self._source, self._job, self._settings = source, job, settings
         self._report, self._cancelled = report, cancelled
-        self._output = Path(job.output)
+        self._output = Path(job.output).expanduser()
         identity = {"engine": __version__, **settings, "sources": source.fingerprints()}
         names = tuple(source.band_names)
         self._writer = ChipWriter(self._output, identity, resume=job.resume, band_names=names)

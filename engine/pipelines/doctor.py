@@ -17,29 +17,12 @@ from typing import Any, TypeVar
 from .. import __version__
 from ..errors import EngineError
 from ..jobs import DoctorJob
+from ..packages import OPTIONAL_PACKAGES, REQUIRED_PACKAGES
 from ..protocol import PROTOCOL_VERSION, IsCancelled, Progress, Report, Result
 from ..zoo.registry import ModelEntry, list_models, user_zoo, zoo_folders
 from .backend_report import choose_beforehand, look_at_backends
 from .devices import look_at_cpu, look_at_cuda
 
-REQUIRED = (
-    "numpy",
-    "torch",
-    "torchvision",
-    "safetensors",
-    "segmentation-models-pytorch",
-    "timm",
-    "rasterio",
-    "shapely",
-    "pyogrio",
-    "pyproj",
-    "pyarrow",
-    "numba",
-    "scipy",
-    "click",
-    "tqdm",
-)
-OPTIONAL = ("lightning", "matplotlib")
 MIN_FREE_BYTES = 1 << 30
 REPAIR_HINT = "create the engine environment again (in a checkout: make)"
 
@@ -109,13 +92,13 @@ def _compile_kernels() -> float:
 def _packages(problems: list[Problem]) -> dict[str, dict[str, Any]]:
     """Return version and need of each package; a missing required one is a problem."""
     found: dict[str, dict[str, Any]] = {}
-    for name in REQUIRED + OPTIONAL:
+    for name in REQUIRED_PACKAGES + OPTIONAL_PACKAGES:
         try:
             version: str | None = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             version = None
-        found[name] = {"version": version, "required": name in REQUIRED}
-        if version is None and name in REQUIRED:
+        found[name] = {"version": version, "required": name in REQUIRED_PACKAGES}
+        if version is None and name in REQUIRED_PACKAGES:
             problems.append({"message": f"package {name} is missing", "hint": REPAIR_HINT})
     return found
 

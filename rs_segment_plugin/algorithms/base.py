@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Tuple, Type, TypeVar
 
 from qgis.core import (
     QgsProcessingAlgorithm,
@@ -21,6 +21,9 @@ from ..messages import log, no_engine, tr, with_hint
 from ..worker.client import EngineClient
 from ..worker.environment import EngineEnvironment
 from .listener import FeedbackListener, Span, stage_texts
+
+if TYPE_CHECKING:
+    JobType = TypeVar("JobType", bound=engine_api.Job)
 
 SEGMENTATION, TRAINING = "segmentation", "training"
 FieldTable = Mapping[str, Tuple[str, str]]
@@ -172,7 +175,7 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         *,
         save_s: float = 0.0,
     ) -> engine_api.Result:
-        """Run a job; returns its result, an empty one if the user cancelled.
+        """Run a job to 100 percent; returns its result, an empty one if the user cancelled.
 
         Args:
             job: Name of the job.
@@ -191,6 +194,7 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         final = self._client.run(python, job, fields, listener, feedback.isCanceled, save_s=save_s)
         listener(final)
         if isinstance(final, engine_api.Result):
+            feedback.setProgress(100)
             return final
         if isinstance(final, engine_api.Failure):
             if final.details:
@@ -200,6 +204,18 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         if not feedback.isCanceled():
             raise QgsProcessingException(tr("The engine was stopped."))
         return engine_api.Result({})
+
+
+def checked_job(kind: Type[JobType], fields: Mapping[str, Any]) -> JobType:
+    """Return the job of these fields.
+
+    Raises:
+        QgsProcessingException: With the engine's message and hint, if a value does not fit.
+    """
+    try:
+        return kind.from_dict(fields)
+    except EngineError as error:
+        raise processing_error(error) from None
 
 
 def processing_error(error: EngineError) -> QgsProcessingException:

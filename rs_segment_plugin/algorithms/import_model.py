@@ -13,9 +13,8 @@ from qgis.core import (
 )
 
 from .. import engine_api
-from ..engine_api import EngineError
 from ..messages import tr, with_hint
-from .base import SEGMENTATION, About, EngineAlgorithm, processing_error
+from .base import SEGMENTATION, About, EngineAlgorithm, checked_job
 from .parameters import OUTPUT, file, switch, with_help
 
 ALGORITHM_ID = "rssegment:importmodel"
@@ -83,13 +82,9 @@ class ImportModelAlgorithm(EngineAlgorithm):
             "source": str(self._source(parameters, context)),
             "overwrite": self.parameterAsBool(parameters, OVERWRITE, context),
         }
-        try:
-            job = engine_api.ImportModelJob.from_dict(fields)
-        except EngineError as error:
-            raise processing_error(error) from None
+        job = checked_job(engine_api.ImportModelJob, fields)
         result = self.run_engine("import_model", job.to_dict(), feedback, {})
         if not result.outputs:
             return {}
-        feedback.setProgress(100)
         folder = next(iter(result.outputs.values()))
         return {OUTPUT: folder, MODEL_ID: Path(folder).name}

@@ -12,11 +12,10 @@ from qgis.core import (
 )
 
 from .. import engine_api
-from ..engine_api import EngineError
 from ..layers.label_source import LabelSource, class_colors, color_words
 from ..layers.raster_source import RasterSource
 from ..messages import tr, with_hint
-from .base import TRAINING, About, EngineAlgorithm, processing_error
+from .base import TRAINING, About, EngineAlgorithm, checked_job
 from .inputs import (
     EXPORT_SPAN,
     export_extent,
@@ -114,10 +113,7 @@ class MakeChipsAlgorithm(EngineAlgorithm):
             "overwrite": True,
         }
         layers = {} if fields.get("dataset") else {"rasters": ["raster"], "labels": "labels"}
-        try:
-            engine_api.ChipsJob.from_dict({**fields, **layers})
-        except EngineError as error:
-            raise processing_error(error) from None
+        checked_job(engine_api.ChipsJob, {**fields, **layers})
         return fields
 
     def prepareAlgorithm(
@@ -149,16 +145,12 @@ class MakeChipsAlgorithm(EngineAlgorithm):
         fields.update(self._inputs(parameters, context, feedback))
         if feedback.isCanceled():
             return {}
-        try:
-            job = engine_api.ChipsJob.from_dict(fields)
-        except EngineError as error:
-            raise processing_error(error) from None
+        job = checked_job(engine_api.ChipsJob, fields)
         exported = any(not raster.gdal for raster in self._rasters)
         spans = SPANS_AFTER_EXPORT if exported else SPANS
         result = self.run_engine("chips", job.to_dict(), feedback, spans)
         if not result.outputs:
             return {}
-        feedback.setProgress(100)
         return {
             OUTPUT: job.output,
             TRAIN_CHIPS: result.counts.get("train", 0),

@@ -132,7 +132,6 @@ class MeasureAlgorithm(EngineAlgorithm):
         result = self.run_engine(self.name(), job.to_dict(), feedback, self.spans())
         if not result.outputs:
             return {}
-        feedback.setProgress(100)
         return self._measured(parameters, context, fields["output"], fields["figures"])
 
     def _measured(

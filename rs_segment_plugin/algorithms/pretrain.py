@@ -14,10 +14,10 @@ from qgis.core import (
 )
 
 from .. import engine_api
-from ..engine_api import EngineError, list_networks
+from ..engine_api import list_networks
 from ..layers.raster_source import RasterSource
 from ..messages import tr, with_hint
-from .base import TRAINING, About, EngineAlgorithm, processing_error
+from .base import TRAINING, About, EngineAlgorithm, checked_job
 from .inputs import take_raster
 from .parameters import (
     BANDS,
@@ -90,9 +90,7 @@ class PretrainAlgorithm(EngineAlgorithm):
                 tr("Choose one of the two."),
             )
         try:
-            engine_api.PretrainJob.from_dict(self._fields(parameters, context, "raster"))
-        except EngineError as error:
-            return str(processing_error(error))
+            checked_job(engine_api.PretrainJob, self._fields(parameters, context, "raster"))
         except QgsProcessingException as error:
             return str(error)
         return ""
@@ -134,14 +132,10 @@ class PretrainAlgorithm(EngineAlgorithm):
     ) -> Dict[str, Any]:
         """Build the job and run it on the engine."""
         raster = self._raster.gdal if self._raster is not None else ""
-        try:
-            job = engine_api.PretrainJob.from_dict(self._fields(parameters, context, raster))
-        except EngineError as error:
-            raise processing_error(error) from None
+        job = checked_job(engine_api.PretrainJob, self._fields(parameters, context, raster))
         result = self.run_engine("pretrain", job.to_dict(), feedback, SPANS, save_s=SAVE_S)
         if not result.outputs:
             return {}
-        feedback.setProgress(100)
         return {OUTPUT: job.output, SECONDS: result.seconds}
 
 

@@ -190,7 +190,6 @@ class SegmentAlgorithm(EngineAlgorithm):
         result = self.run_engine("segment", job.to_dict(), feedback, spans)
         if not result.outputs:
             return {}
-        feedback.setProgress(100)
         self._results = {
             OUTPUT: f"{job.output}|layername={LAYER_NAMES[card.task]}",
             **({CLASS_RASTER: job.class_raster} if job.class_raster else {}),

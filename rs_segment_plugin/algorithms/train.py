@@ -134,7 +134,6 @@ class TrainAlgorithm(EngineAlgorithm):
         result = self.run_engine("train", job.to_dict(), feedback, SPANS, save_s=SAVE_S)
         if not result.outputs:
             return {}
-        feedback.setProgress(100)
         return {
             OUTPUT: result.outputs.get("model", job.output),
             MODEL_ID: str(result.details.get("model_id", "") or Path(job.output).name),

@@ -83,13 +83,11 @@ class TrainRun(QObject):
             self._set_state(PAUSING)
             run.cancel()
 
-    def resume(self) -> str:
-        """Go on after a pause; returns an empty text or why it cannot."""
-        if self._state != PAUSED:
-            return ""
-        if self._chips_parameters:
-            return self._start_chips()
-        return self._start_training(resume=True)
+    def resume(self) -> None:
+        """Go on after a pause; ``finished`` follows at once if that cannot be."""
+        if self._state == PAUSED:
+            chips = bool(self._chips_parameters)
+            self._end_if(self._start_chips() if chips else self._start_training(resume=True))
 
     def keep(self) -> None:
         """End the training now and publish the best weights so far."""
@@ -151,10 +149,7 @@ class TrainRun(QObject):
         if pausing:
             self._set_state(PAUSED)
             return
-        refusal = self._start_training()
-        if refusal:
-            message, _, hint = refusal.partition("\n")
-            self._end(Outcome("failed", message, hint))
+        self._end_if(self._start_training())
 
     def _train_ended(self, outcome: Outcome) -> None:
         if outcome.kind == CANCELLED and self._state == PAUSING:
@@ -166,10 +161,7 @@ class TrainRun(QObject):
 
     def _finish_early(self) -> None:
         self._finishing = True
-        refusal = self._start_training(resume=True, finish=True)
-        if refusal:
-            message, _, hint = refusal.partition("\n")
-            self._end(Outcome("failed", message, hint))
+        self._end_if(self._start_training(resume=True, finish=True))
 
     def note_step(self) -> None:
         """Note that the network has learnt something that could be kept."""
@@ -181,6 +173,11 @@ class TrainRun(QObject):
         if state != self._state:
             self._state = state
             self.state_changed.emit(state)
+
+    def _end_if(self, refusal: str) -> None:
+        if refusal:
+            message, _, hint = refusal.partition("\n")
+            self._end(Outcome("failed", message, hint))
 
     def _end(self, outcome: Outcome) -> None:
         self._set_state(IDLE)

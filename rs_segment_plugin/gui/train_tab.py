@@ -71,7 +71,7 @@ class TrainTab(QWidget):
         self.panel.cancel_requested.connect(self.cancel)
         self.panel.command_requested.connect(self._copy_command)
         self.panel.pause_requested.connect(self.run.pause)
-        self.panel.resume_requested.connect(self._resume)
+        self.panel.resume_requested.connect(self.run.resume)
         self.panel.keep_requested.connect(self.run.keep)
         self.run.stage.connect(self.panel.show_stage)
         self.run.line.connect(self.panel.add_log)
@@ -128,11 +128,6 @@ class TrainTab(QWidget):
         message, _, hint = refusal.partition("\n")
         self.panel.set_status(sentences(message, hint), PROBLEM)
         self._notices.failure(tr("The training cannot start"), message, hint, "")
-
-    def _resume(self) -> None:
-        refusal = self.run.resume()
-        if refusal:
-            self._refuse(refusal)
 
     def cancel(self) -> None:
         """Stop the training; the panel answers at once."""

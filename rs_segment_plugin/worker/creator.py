@@ -1,7 +1,8 @@
 """Makes the engine's environment: a virtual environment with pinned packages, step by step.
 
 Every step is a child process, so the window stays alive and the user can cancel. What was made
-is removed when a step fails; the caller marks the environment as complete at the very end.
+is removed when a step fails; an older environment is removed once a new one begins. The caller
+marks the environment as complete at the very end.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Callable, Dict, List, Optional, Sequence
 from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
 from .. import settings
-from ..engine_api import engine_root, resource
+from ..engine_api import REQUIRED_PACKAGES, engine_root, resource
 from ..messages import log, tr
-from .probe import REQUIRED_PACKAGES, Command, EnvironmentStatus, probe
+from .probe import Command, EnvironmentStatus, probe
 from .proxy import proxy_variables
 
 PYTHON_NAMES = ("python3.12", "python3.11", "python3.13", "python3.10", "python3", "python")
@@ -96,6 +97,7 @@ class EnvironmentCreator(QObject):
         self._command: Optional[Command] = None
         self._running = False
         self._cancelled = False
+        self._made_folder = False
         self._collected = 0
 
     def running(self) -> bool:
@@ -107,6 +109,7 @@ class EnvironmentCreator(QObject):
         if self._running:
             return
         self._running, self._cancelled, self._collected = True, False, 0
+        self._made_folder = False
         self.progress.emit(tr("Looking for a Python"), 0, 0)
         QTimer.singleShot(0, self._begin)
 
@@ -206,6 +209,7 @@ class EnvironmentCreator(QObject):
         self.line.emit(tr("Using {python}").format(python=base))
         self.progress.emit(tr("Making the environment"), 0, 0)
         remove_folder(self._folder)
+        self._made_folder = True
         self._run(base, ["-m", "venv", str(self._folder)], self._made)
 
     def _made(self, code: int, text: str) -> None:
@@ -291,5 +295,6 @@ class EnvironmentCreator(QObject):
 
     def _fail(self, message: str, hint: str) -> None:
         self._running = False
-        remove_folder(self._folder)
+        if self._made_folder:
+            remove_folder(self._folder)
         self.finished.emit(False, message, hint)

@@ -9,24 +9,11 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from qgis.PyQt.QtCore import QObject, QProcess, QTimer
 
+from ..engine_api import REQUIRED_PACKAGES
 from ..messages import tr
 from .child_environment import child_environment
 
 MINIMUM_PYTHON = (3, 10)
-REQUIRED_PACKAGES = (
-    "torch",
-    "numpy",
-    "rasterio",
-    "shapely",
-    "pyogrio",
-    "pyproj",
-    "pyarrow",
-    "numba",
-    "safetensors",
-    "segmentation-models-pytorch",
-    "click",
-    "tqdm",
-)
 PROBE_TIMEOUT_MS = 30_000
 
 _VERSIONS_CODE = """

@@ -238,8 +238,11 @@ def test_cancel_ends_at_once_and_leaves_nothing(tmp_path):
 
 def test_without_a_base_python_the_way_out_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(creator_module, "base_pythons", lambda: ["/bin/false"])
-    ok, message, hint = Making(tmp_path, "").finish()
+    making = Making(tmp_path, "")
+    making.target.mkdir(parents=True)
+    ok, message, hint = making.finish()
     assert not ok and "3.10" in message and "python3-venv" in hint
+    assert making.target.is_dir()  # nothing was begun, so the environment that is there stays
 
 
 def test_a_finished_managed_environment_is_found(service, places, monkeypatch):

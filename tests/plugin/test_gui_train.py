@@ -269,7 +269,7 @@ def test_pause_resume_and_keep_are_runs_of_the_same_training(trainer, tmp_path):
     assert run.state() == TRAINING and run.can_keep()
     run.pause()
     assert wait_for(lambda: run.state() == PAUSED, 10) and not seen["ends"]
-    assert run.resume() == ""
+    run.resume()
     count = len(seen["metrics"])
     assert wait_for(lambda: len(seen["metrics"]) > count, 20)
     run.keep()
@@ -280,6 +280,19 @@ def test_pause_resume_and_keep_are_runs_of_the_same_training(trainer, tmp_path):
     assert flags == [(False, False), (True, False), (True, True)]
     assert {fields["chips"] for _, fields in trainer.jobs[1:]} == {str(tmp_path / "chips")}
     assert seen["ends"][0].outputs["MODEL_ID"] == "roofs"
+
+
+def test_a_training_whose_input_went_while_it_was_paused_ends(trainer, tmp_path, monkeypatch):
+    run, seen = training(tmp_path)
+    run.pause()
+    assert wait_for(lambda: run.state() == PAUSED, 10)
+    monkeypatch.setattr(
+        run._train, "start", lambda _parameters: "The layer is gone\nChoose another."
+    )
+    run.resume()
+    (end,) = seen["ends"]
+    assert (end.kind, end.message, end.hint) == ("failed", "The layer is gone", "Choose another.")
+    assert run.state() == IDLE and not run.active()
 
 
 def test_cancel_ends_a_training_also_while_it_is_paused(trainer, tmp_path):

@@ -302,6 +302,14 @@ def test_labelme(tmp_path):
     assert sorted(int(o.mask.sum()) for o in objects if o.class_id == 1) == [8, 72]
 
 
+@pytest.mark.parametrize("shape", [{"points": [[0, 0], [2, 2]]}, {"label": None, "points": []}])
+def test_labelme_shapes_without_a_label_are_named(shape, tmp_path):
+    picture(tmp_path / "a.jpg")
+    write_json(tmp_path / "a.json", {"imagePath": "a.jpg", "shapes": [shape]})
+    with pytest.raises(LabelError, match="label"):
+        reader("labelme").open(tmp_path)
+
+
 def test_yolo_seg(tmp_path):
     picture(tmp_path / "images" / "train" / "a.jpg")
     picture(tmp_path / "images" / "val" / "b.jpg")

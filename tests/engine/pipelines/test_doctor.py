@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from engine import __version__
 from engine.commands.doctor import report_text
 from engine.jobs import DoctorJob
+from engine.packages import OPTIONAL_PACKAGES, REQUIRED_PACKAGES
 from engine.pipelines import backend_report, doctor
 from engine.pipelines.doctor import run_doctor
 from engine.protocol import Event, Result, encode_event
@@ -34,6 +36,16 @@ def examine(folder: Path) -> Result:
 def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RS_SEGMENT_ZOO", str(tmp_path / "zoo"))
     return tmp_path / "zoo"
+
+
+def test_the_doctor_looks_for_every_declared_package() -> None:
+    text = (Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8")
+
+    def declared(start: str, end: str) -> set[str]:
+        return set(re.findall(r'"([a-z][a-z0-9-]*)>=', text.split(start, 1)[1].split(end, 1)[0]))
+
+    assert set(REQUIRED_PACKAGES) == declared("\ndependencies = [", "\n]")
+    assert set(OPTIONAL_PACKAGES) == declared("\n[project.optional-dependencies]", "\ndev = ")
 
 
 def test_this_environment_is_described_and_readable_for_both(tmp_path: Path, zoo: Path) -> None:
@@ -73,7 +85,9 @@ def test_progress_comes_and_ends(tmp_path: Path, zoo: Path) -> None:
 def test_a_missing_package_is_a_problem_with_the_way_out(
     tmp_path: Path, zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "REQUIRED", (*doctor.REQUIRED, "no-such-package-anywhere"))
+    monkeypatch.setattr(
+        doctor, "REQUIRED_PACKAGES", (*REQUIRED_PACKAGES, "no-such-package-anywhere")
+    )
     result = examine(tmp_path)
     assert not result.details["ok"]
     (problem,) = (p for p in result.details["problems"] if "no-such-package" in p["message"])
