@@ -109,7 +109,8 @@ def _cells(name: str, cost: NetworkCost) -> list[str]:
 
 def page_lines(page: str, costs: Mapping[str, NetworkCost]) -> list[str]:
     """Return the lines of a page's table of costs, with a line on how they were measured."""
-    infos = [info for info in list_networks() if info.page == page and info.name in costs]
+    named = [info for info in list_networks() if info.page == page]
+    infos = [info for info in named if info.name in costs]
     task = SEMANTIC if any(info.task == SEMANTIC for info in infos) else INSTANCE
     lines = [
         "| network | parameters | GMACs (512 px) | s per megapixel, one CPU core | GPU "
@@ -126,6 +127,9 @@ def page_lines(page: str, costs: Mapping[str, NetworkCost]) -> list[str]:
         how += ", untrained and finding as many objects as it may"
     if any("cuda" not in costs[info.name].timings for info in infos):
         how += f"; for a GPU: {GPU_COMMAND}"
+    missing = ", ".join(f"`{info.name}`" for info in named if info not in infos)
+    if missing:
+        how += f". {NOT_MEASURED.capitalize()}: {missing}"
     return [*lines, "", f"{how}. How it was measured: [costs]({INDEX}#cost)."]
 
 

@@ -249,7 +249,7 @@ def joined(
         before = known[name].timings if name in known else {}
         kind = setting.device.partition(":")[0]
         merged[name] = NetworkCost(
-            round(cost.parameters_m, 3), round(cost.gmacs, 1), {**before, kind: timing}
+            round(cost.parameters_m, 6), round(cost.gmacs, 3), {**before, kind: timing}
         )
     merged.update({other: merged[name] for other, name in SAME.items() if name in merged})
     return merged
@@ -259,10 +259,11 @@ def table(costs: dict[str, Cost], setting: Setting) -> list[str]:
     """Return the lines of a table of measured costs."""
     kind = setting.device.partition(":")[0]
     shown = joined({}, costs, setting)
+    images = {1: "One image", 2: "Two images"}[setting.images]
     lines = [
-        f"{setting.images} image(s) of {setting.size_px} px, {setting.device}, "
-        f"{torch.get_num_threads()} thread(s); GMACs of one image of {COUNT_SIDE_PX} px; "
-        f"{CLASSES} classes. C2FNet: GMACs of the first look.",
+        f"{images} of {setting.size_px} px, {setting.device}, {torch.get_num_threads()} thread(s); "
+        f"GMACs of one image of {COUNT_SIDE_PX} px; {CLASSES} classes."
+        + (" C2FNet: GMACs of the first look." if any("c2fnet" in name for name in costs) else ""),
         "",
         *overview_lines(costs, shown, kind),
     ]
