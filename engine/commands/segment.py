@@ -104,8 +104,12 @@ def segment(rasters: tuple[str, ...], as_json: bool, **options: Any) -> int:
         if len(records) > 1:
             console.note(f"[{number}/{len(records)}] {record['raster']}")
         finals.append(console.run("segment", record, summary, job_id=record["raster"]))
-        if isinstance(finals[-1], Cancelled) or console.interrupted:
+        if isinstance(finals[-1], Cancelled):
             console.note(_resume_text(record["output"]))
+            break
+        if console.interrupted and number < len(records):
+            console.note(f"Cancelled. {len(records) - number} rasters were not begun.")
+            finals.append(Cancelled())
             break
     failed = [r["raster"] for r, f in zip(records, finals, strict=False) if isinstance(f, Failure)]
     if failed and len(records) > 1:

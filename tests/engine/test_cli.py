@@ -191,6 +191,16 @@ def test_an_interrupt_cancels_the_job_and_is_130(number: signal.Signals) -> None
     assert "Cancelled." in err and "Traceback" not in err
 
 
+def test_an_interrupt_after_the_last_tile_does_not_deny_the_result() -> None:
+    one = trial("finish")
+    assert one.returncode == 0 and "a.gpkg" in one.stdout
+    assert "Cancelled" not in one.stderr
+    arguments = ("segment", "a.tif", "b.tif", "c.tif", "--model", "m", "--output", "{name}.gpkg")
+    some = trial("finish", *arguments)
+    assert some.returncode == 130 and some.stdout.count("a.gpkg") == 1
+    assert "Cancelled. 2 rasters were not begun." in some.stderr
+
+
 def test_a_second_interrupt_ends_a_stuck_job_at_once() -> None:
     with start_trial("wait_for_ever") as process:
         assert process.stderr is not None and process.stderr.readline() == "deaf\n"

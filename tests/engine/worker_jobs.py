@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -88,6 +89,12 @@ def save(job: TrialJob, report: Report, cancelled: IsCancelled) -> Result:
     raise JobCancelled
 
 
+def finish(job: TrialJob, report: Report, cancelled: IsCancelled) -> Result:
+    """A job that is interrupted when it has done all its work."""
+    signal.raise_signal(signal.SIGINT)
+    return Result({"output": "a.gpkg"})
+
+
 def wait_for_ever(job: TrialJob, report: Report, cancelled: IsCancelled) -> Result:
     """A job that never asks whether it is cancelled."""
     report(Log("deaf"))
@@ -123,7 +130,7 @@ def unwritable(job: TrialJob, report: Report, cancelled: IsCancelled) -> Result:
 FUNCTIONS: dict[str, JobFunction] = {
     function.__name__: function
     for function in (
-        *(echo, fail, bug, memory, leave, interrupt, full_disk, puts, swallow, wait, save),
+        *(echo, fail, bug, memory, leave, interrupt, full_disk, puts, swallow, wait, save, finish),
         *(wait_for_ever, native, locked, burst, unwritable),
     )
 }  # fmt: skip
