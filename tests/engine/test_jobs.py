@@ -139,3 +139,16 @@ def test_export_knows_four_formats() -> None:
     record = {"model": "m", "output": "x", "format": "pmml"}
     with pytest.raises(JobError, match="format 'pmml' is unknown"):
         ExportModelJob.from_dict(record)
+
+
+@pytest.mark.parametrize("name", ["chips", "train", "pretrain"])
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_numpy_does_not_take_is_refused(name: str, seed: int) -> None:
+    least = {
+        "chips": {"rasters": ["a.tif"], "labels": "l.gpkg", "output": "c"},
+        "train": {"chips": "c", "network": "unet", "output": "m"},
+        "pretrain": {"images": "i", "network": "unet", "output": "w.safetensors"},
+    }[name]
+    with pytest.raises(JobError, match="seed"):
+        job_from_dict(name, {**least, "seed": seed})
+    assert job_from_dict(name, {**least, "seed": 2**32 - 1}).to_dict()["seed"] == 2**32 - 1
