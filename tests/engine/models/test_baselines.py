@@ -48,6 +48,11 @@ def test_parameters_of_segformer() -> None:
     assert parameters_m(network) == pytest.approx(13.7, rel=0.01)
 
 
+def test_segformer_is_a_transformer_unless_an_encoder_is_named() -> None:
+    # Table 1a again: 3.8 M for B0, which is what the name alone builds.
+    assert parameters_m(create_model("segformer", num_classes=150)) == pytest.approx(3.8, rel=0.02)
+
+
 def test_padding_does_not_change_a_network_that_looks_at_one_pixel() -> None:
     inner = torch.nn.Conv2d(3, 4, 1)
     network, images = PaddedNetwork(inner, least_px=128), torch.randn(2, 3, 37, 161)
