@@ -115,7 +115,12 @@ BENCHMARKS = (
         quick=("--size", "1024", "--rounds", "1", "--steps", "20"),
         peers=True,
     ),
-    Benchmark("training", "a training step", quick=("--steps", "4", "--side", "128")),
+    Benchmark(
+        "training",
+        "a training step",
+        quick=("--steps", "4", "--side", "128", "--curve-steps", "12"),
+        full=("--picture", "docs/images/training_curves.png"),
+    ),
     Benchmark("first_polygons", "the analyst's wait", quick=("--rounds", "1")),
     Benchmark("plugin_start", "what the plugin adds to the start of QGIS", quick=("--rounds", "1")),
     Benchmark("networks", "cost of parts of networks", quick=("--networks", "hi_resnet")),
@@ -247,6 +252,14 @@ GOALS = (
         at_least=True,
     ),
     Goal("training", "plain step / step of this engine", rf"per step: {N} x", 2.0, at_least=True),
+    Goal(
+        "training",
+        "loss after 80 to 120 steps, apart from float32",
+        rf"in float32, {N}% apart",
+        0.05,
+        scale=0.01,
+        full_only=True,
+    ),
     Goal(
         "training",
         "share of a step that waits for data",
