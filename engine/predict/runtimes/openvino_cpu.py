@@ -7,6 +7,7 @@ is silent.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,19 @@ MODEL_FILE = "network.xml"
 HINTS = {"bf16": "bf16", "fp32": "f32"}
 
 
+@functools.lru_cache(maxsize=1)
+def _core() -> Any:
+    """Return the process's only core, which is never given up.
+
+    The CPU plugin of a core gives the calling thread a stack for signals and, when it is given
+    up, the one that was there before. Two cores given up in the order in which they were made
+    leave the stack of the first, which is no longer mapped: the next signal ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def open_openvino(opening: Opening) -> Forward:
     """Compile a network for the CPU.
 
@@ -36,7 +50,7 @@ def open_openvino(opening: Opening) -> Forward:
         warnings.simplefilter("ignore")
         import openvino
 
-    core = openvino.Core()
+    core = _core()
     name = kept_name(opening, NAME, openvino.__version__[:16])
     folder = find_kept(name)
     if folder is not None:

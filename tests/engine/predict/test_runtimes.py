@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +206,36 @@ def test_the_norms_of_a_whole_network_are_folded() -> None:
     tiles = texture((64, 96, 3))
     with torch.inference_mode():
         assert torch.allclose(folded(tiles), plain(tiles), atol=1e-4)
+
+
+SIGNALS = """
+import faulthandler, gc, signal, sys, torch
+faulthandler.enable()  # as other programs do, it gives the process a stack for signals
+from torch import nn
+from engine.predict.runtimes.contract import Opening
+from engine.predict.runtimes.openvino_cpu import open_openvino
+
+def forward():
+    torch.manual_seed(0)
+    network = nn.Conv2d(1, 2, 3, padding=1).eval()
+    return open_openvino(Opening(network, "cpu", "fp32", (9, 9, 1), ""))
+
+first, second = forward(), forward()
+del first
+gc.collect()
+del second
+gc.collect()
+seen = []
+signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+signal.raise_signal(signal.SIGUSR1)
+print("seen", len(seen))
+"""
+
+
+@NEEDS_OPENVINO
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="POSIX signals")
+def test_a_signal_after_models_were_given_up_is_no_crash() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALS], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "seen 1\n"), done.stderr
