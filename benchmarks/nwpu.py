@@ -1,16 +1,17 @@
 """Instance networks on NWPU VHR-10, all trained the same way.
 
     python benchmarks/nwpu.py prepare --data NWPU_FOLDER --output FOLDER [--scale 0.5]
-    python benchmarks/nwpu.py train --output FOLDER --network hq_isnet_w18 [--minutes 10]
-    python benchmarks/nwpu.py train --output FOLDER --network hq_isnet --init BACKBONE.safetensors
+    python benchmarks/nwpu.py train --output FOLDER --network hq_isnet_w18 [--init HRNET]
+    python benchmarks/nwpu.py train --output FOLDER --network hq_isnet --init MOBILENETV2
     python benchmarks/nwpu.py table --output FOLDER [--picture CURVES.png]
 
 ``prepare`` writes the data set at a part of its resolution and cuts it into chips with a fixed
 split (images with five consecutive numbers stay together; seed 0). ``train`` runs ``rs-segment
-train`` with ``FOLDER/recipe.json``; called again it goes on where it was stopped, and once it is
-done it says so. With ``--init`` the network is a narrow one on MobileNetV2 and starts from weights
-of ``scripts/make_mobilenetv2_backbone.py``: the only kind that learns anything in minutes on a
-CPU. ``table`` reads the published models and prints their figures on the test chips.
+train`` with ``FOLDER/recipe.json``; called again it goes on where it was stopped, also after
+``--minutes``, and once it is done it says so. ``--init`` takes weights of the backbone:
+``scripts/distill_backbone.py`` makes them for ResNet-50 and HRNet. The names without a backbone
+are narrow heads on MobileNetV2 (``scripts/make_mobilenetv2_backbone.py``), which learn most in
+minutes on a CPU. ``table`` reads the published models and prints their figures on the test chips.
 
 At full resolution and with the published recipes, on a GPU::
 
@@ -74,13 +75,10 @@ RCNN_OPTIONS = (
     "options.rois_per_image=64",
     "options.proposals=[1000,500]",
 )
-# The small networks: narrow, on a pretrained backbone whose normalisations stay as they are.
-SMALL_OPTIONS = (
-    "options.backbone=mobilenetv2_100",
-    "freeze_norm_from=0",
-    "optimizer.lr=0.0003",
-    "optimizer.backbone_ratio=0.3",
-)
+# On a backbone that has learnt, whose normalisations stay as they are.
+INIT_OPTIONS = ("freeze_norm_from=0", "optimizer.lr=0.0003")
+# The small networks: narrow, on weights from ImageNet.
+SMALL_OPTIONS = ("options.backbone=mobilenetv2_100", "optimizer.backbone_ratio=0.3")
 SMALL_SOLO_OPTIONS = (
     "options.neck_width=128",
     "options.tower_width=128",
@@ -147,6 +145,8 @@ def train(arguments: argparse.Namespace) -> int:
     one_stage = arguments.network.startswith(("solo", "facenet"))
     options = [*(SOLO_OPTIONS if one_stage else RCNN_OPTIONS)]
     if arguments.init:
+        options += INIT_OPTIONS
+    if arguments.network in SMALL_NETWORKS:
         options += [*SMALL_OPTIONS, *(SMALL_SOLO_OPTIONS if one_stage else SMALL_RCNN_OPTIONS)]
     options += arguments.set
     command = ["train", "--chips", str(folder / "chips"), "--network", arguments.network]
@@ -237,7 +237,7 @@ def parse_arguments() -> argparse.Namespace:
             command.add_argument("--epochs", type=int, default=RECIPE["epochs"])
         elif name == "train":
             command.add_argument("--network", required=True, help=f"e.g. {', '.join(NETWORKS)}")
-            command.add_argument("--init", type=Path, help="weights of MobileNetV2")
+            command.add_argument("--init", type=Path, help="weights of the backbone")
             command.add_argument("--minutes", type=float, default=0.0, help="stop after so long")
             command.add_argument("--precision", default="bf16", choices=("bf16", "fp32"))
             command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")

@@ -21,6 +21,7 @@ from pyproj.exceptions import CRSError
 
 from ..errors import RasterError
 from .jit import kernel
+from .lattice import lattice_points
 
 EARTH_RADIUS_M = 6_371_000.0
 LONG_M = 2_000.0
@@ -57,10 +58,24 @@ class Surface:
         return np.column_stack([lon, lat]) * self.radians
 
     def points(self, xy: FloatArray) -> FloatArray:
-        """Return points in space in metres, ``[n, 3]``, for map coordinates ``[n, 2]``."""
+        """Return points in space in metres, ``[n, 3]``, for map coordinates ``[n, 2]``.
+
+        Many that lie close together are interpolated, see :mod:`.lattice`.
+        """
         if self.geod is None:
             return np.column_stack([xy * self.metres, np.zeros(len(xy))])
+        found = lattice_points(self.exact_points, xy)
+        return self.exact_points(xy) if found is None else found
+
+    def exact_points(self, xy: FloatArray) -> FloatArray:
+        """Return points in space of a CRS with an ellipsoid, each computed for itself.
+
+        Coordinates outside of a projection give points that are not finite.
+        """
+        if self.geod is None:
+            raise ValueError("a CRS that is not tied to the Earth has no points in space")
         lon, lat = self.lonlat(xy).T
+        lon, lat = (np.where(np.isfinite(angle), angle, np.nan) for angle in (lon, lat))
         sin_lat, cos_lat = np.sin(lat), np.cos(lat)
         normal = self.geod.a / np.sqrt(1.0 - self.geod.es * sin_lat**2)
         return np.column_stack(

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import DiskError, JobError
+from ..errors import DiskError, JobCancelled, JobError
 from ..geo.disk import disk_errors, take_lock
 from ..predict.strips import PanelStrip
 from .strip_file import decode_strip, encode_strip, is_strip
@@ -45,6 +46,8 @@ class RunFolder:
     def __init__(self, path: Path, record: dict[str, Any], *, resume: bool) -> None:
         self.path = path
         self._finished: dict[tuple[int, int], str] = {}
+        self._change = threading.Condition()
+        self._ended = False
         with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
         self._lock = take_lock(path / LOCK_FILE, path)
@@ -116,7 +119,26 @@ class RunFolder:
                 journal.write("\n" + line)
                 journal.flush()
                 os.fsync(journal.fileno())
-        self._finished[panel, row] = name
+        with self._change:
+            self._finished[panel, row] = name
+            self._change.notify_all()
+
+    def wait_for(self, panel: int, row: int) -> None:
+        """Wait until a record was saved by another thread.
+
+        Raises:
+            JobCancelled: If no more records come.
+        """
+        with self._change:
+            self._change.wait_for(lambda: self._ended or (panel, row) in self._finished)
+            if self._ended:
+                raise JobCancelled
+
+    def end(self) -> None:
+        """Say that no more records come: whoever waits for one, now or later, is cancelled."""
+        with self._change:
+            self._ended = True
+            self._change.notify_all()
 
     def load(self, panel: int, row: int) -> PanelStrip:
         """Read a finished strip.

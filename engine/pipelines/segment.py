@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -70,16 +71,74 @@ def run_segment(job: SegmentJob, report: Report, cancelled: IsCancelled) -> Resu
         run_folder_for(setup.outputs.vector), setup.identity(), resume=job.resume
     ) as folder:
         run = SegmentRun(setup, folder, report, cancelled)
-        tiles = predict_instances(run) if _is_instance(setup) else _predict(run)
-        counts = _write(run, tiles, started, clock)
+        tiles, counts = _run(run, started, clock)
         folder.remove()
     return _result(setup, counts, tiles, time.monotonic() - clock)
+
+
+def _run(run: SegmentRun, started: float, clock: float) -> tuple[TileCounts, ClassCounts]:
+    """Write all outputs under partial names, then give them their final ones."""
+    setup = run.setup
+    partials = {path: _partial(path) for path in setup.outputs.all()}
+    try:
+        tiles, counts = _predict_and_write(run, partials)
+        record = manifest(
+            setup, counts, (tiles.done, tiles.skipped), (started, time.monotonic() - clock)
+        )
+        add_manifest(partials[setup.outputs.vector], record)
+        publish(partials)
+    finally:
+        for partial in partials.values():
+            _remove_partial(partial)
+    return tiles, counts
+
+
+def _predict_and_write(
+    run: SegmentRun, partials: dict[Path, Path]
+) -> tuple[TileCounts, ClassCounts]:
+    """Compute what is not finished yet and write it, under partial names."""
+    if _is_instance(run.setup):
+        tiles = predict_instances(run)
+        return tiles, write_instances(run, partials[run.setup.outputs.vector])
+    run.folder.drop_damaged()
+    if writes_beside(run.setup):
+        return _predict_beside(run, partials)
+    tiles = _predict(run)
+    run.predicted.set()
+    return tiles, _write_results(run, partials)
+
+
+def writes_beside(setup: SegmentSetup) -> bool:
+    """Return whether strips become rasters and polygons while the network is at later tiles.
+
+    With several panels, a strip is whole only when the last panel comes to it.
+    """
+    return len(setup.plan.panels) == 1
+
+
+def _predict_beside(run: SegmentRun, partials: dict[Path, Path]) -> tuple[TileCounts, ClassCounts]:
+    """Predict here and write in another thread; an error of one ends the other, too."""
+    with Lane("rs-segment-write") as lane:
+        writing = lane.send(_write_results, run.beside(), partials)
+        try:
+            ended = replace(run, cancelled=lambda: writing.done() or run.cancelled())
+            tiles = _predict(ended)
+            rows = run.setup.plan.height
+            run.report(Progress("vectorize", 0, rows, "rows"))
+            run.predicted.set()
+            counts = writing.result()
+            run.report(Progress("vectorize", rows, rows, "rows"))
+            return tiles, counts
+        except BaseException:
+            run.folder.end()
+            if writing.done():
+                writing.result()
+            raise
 
 
 def _predict(run: SegmentRun) -> TileCounts:
     """Compute the strips that are not finished yet."""
     setup, folder, plan = run.setup, run.folder, run.setup.plan
-    folder.drop_damaged()
     counts = TileCounts()
     first_rows = [folder.first_missing(p.index, len(plan.row_starts)) for p in plan.panels]
     total = sum(
@@ -124,29 +183,10 @@ def _tile_loop(run: SegmentRun, network: nn.Module, total: int) -> TileLoop:
     return look_twice(loop, network, backend, key=key, tta=job.tta)
 
 
-def _write(run: SegmentRun, tiles: TileCounts, started: float, clock: float) -> ClassCounts:
-    """Write all outputs under partial names, then give them their final ones."""
-    setup = run.setup
-    partials = {path: _partial(path) for path in setup.outputs.all()}
-    try:
-        counts = _write_results(run, partials)
-        record = manifest(
-            setup, counts, (tiles.done, tiles.skipped), (started, time.monotonic() - clock)
-        )
-        add_manifest(partials[setup.outputs.vector], record)
-        publish(partials)
-    finally:
-        for partial in partials.values():
-            _remove_partial(partial)
-    return counts
-
-
 def _write_results(run: SegmentRun, partials: dict[Path, Path]) -> ClassCounts:
     """Write rasters and polygons under their partial names."""
     setup = run.setup
     vector = partials[setup.outputs.vector]
-    if _is_instance(setup):
-        return write_instances(run, vector)
     if not partials.keys() - {setup.outputs.vector}:
         reader = StripReader(setup, run.folder, run.report, run.cancelled)
         return write_vector(setup, reader, vector)

@@ -55,7 +55,7 @@ class ClassCounts:
 
 
 class StripReader:
-    """Reads the finished strips of a run from the top, all panels side by side.
+    """Reads the strips of a run from the top, all panels side by side, as they are finished.
 
     Args:
         setup: The run.
@@ -104,6 +104,8 @@ class StripReader:
         """Return one strip of the raster's full width."""
         plan = self._setup.plan
         start, stop = plan.strip_rows(index)
+        for panel in plan.panels:
+            self._folder.wait_for(panel.index, index)
         if len(plan.panels) == 1:
             part = self._folder.load(0, index)
             return Strip(start, part.labels, part.scores)

@@ -6,6 +6,7 @@ import numpy as np
 from affine import Affine
 
 from ..geo.grid import Grid
+from ..geo.lattice import interpolate_points
 from .stream import Strip, VectorOptions, vectorize
 
 
@@ -19,3 +20,5 @@ def warm_up() -> None:
         options = VectorOptions(simplify_m=1.5, square=square)
         for _ in vectorize(lambda: iter([Strip(0, labels, labels)]), grid, [1, 2], options):
             pass
+    low = np.zeros(2)
+    interpolate_points(np.zeros((3, 3, 3)), np.zeros((1, 2)), (low, low + 1), np.empty((1, 3)))
