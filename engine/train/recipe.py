@@ -91,7 +91,8 @@ class Recipe:
         network: Name of the network.
         options: Further arguments of its builder.
         epochs: Passes over the training chips, per stage.
-        steps: Optimiser steps per stage instead of ``epochs``; 0 means ``epochs`` counts.
+        steps: Optimiser steps per stage instead of ``epochs``, rounded up to whole ones; 0 means
+            ``epochs`` counts.
         batch: Chips per step and process.
         accumulate: Batches whose gradients are added up for one optimiser step.
         crop_px: Side of a training crop; 0 means the whole chip.
