@@ -8,11 +8,16 @@ from torch import Tensor, nn
 from .recipe import OptimizerRecipe
 
 BACKBONE_PARTS = ("encoder", "backbone")
+NECK_PARTS = ("neck", "fpn")
+"""Detectors keep these inside of ``backbone``, yet they start from random weights."""
 
 
 def is_backbone(name: str) -> bool:
     """Return whether a parameter belongs to a backbone, by the parts of its dotted name."""
-    return any(part in BACKBONE_PARTS for part in name.split(".")[:-1])
+    parts = name.split(".")[:-1]
+    return any(part in BACKBONE_PARTS for part in parts) and not any(
+        part in NECK_PARTS for part in parts
+    )
 
 
 def make_optimizer(

@@ -53,10 +53,10 @@ class MaskCodes:
         """
         codes, palette = read_codes(path)
         if len(codes) >= 3 and self.by_color is not None:
-            return self._of_colors(codes[:3])
+            return self._of_colors(eight_bit(codes[:3], path))
         if palette and self.by_color is not None:
             table = np.array([palette.get(v, (0, 0, 0)) for v in range(256)]).T.astype(np.uint8)
-            return self._of_colors(table[:, codes[0]])
+            return self._of_colors(table[:, eight_bit(codes[0], path)])
         if self.threshold is not None:
             above: NDArray[np.uint8] = (codes[0] > self.threshold).astype(np.uint8)
             return above
@@ -83,6 +83,21 @@ class MaskCodes:
     def loader(self, path: Path) -> MaskLoader:
         """Return what reads the labels of one image."""
         return MaskLoader(self, path)
+
+
+def eight_bit(codes: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Return codes of colours unchanged, once they are known to be 0 to 255.
+
+    Raises:
+        LabelError: If they are not.
+    """
+    least, most = codes.min(initial=0), codes.max(initial=0)
+    if least < 0 or most > 255:
+        raise LabelError(
+            f"the label image {path} has values from {least} to {most}, colours go from 0 to 255",
+            "save it with 8 bits per band",
+        )
+    return codes
 
 
 @dataclass(frozen=True)

@@ -266,6 +266,19 @@ def test_mask_folders(classes, codes, tmp_path):
     assert dataset.classes[1].name == ("object" if classes is None else "roof")
 
 
+def test_colours_of_sixteen_bits_are_refused(tmp_path):
+    picture(tmp_path / "images" / "a.jpg")
+    (tmp_path / "masks").mkdir()
+    mask = colored(block_mask(3), {3: (16, 32, 48)}).astype(np.uint16) * 257
+    profile = {"driver": "PNG", "count": 3, "height": 20, "width": 30, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "masks" / "a.png", "w", **profile) as out:
+        out.write(mask)
+    write_json(tmp_path / "classes.json", {"#102030": "roof", "#000000": "background"})
+    dataset = reader("masks").open(tmp_path)
+    with pytest.raises(LabelError, match=r"from 0 to 12336, colours go from 0 to 255.*8 bits"):
+        only(dataset, "a")
+
+
 def test_pascal_voc_lists_and_sizes(tmp_path):
     for name in ("a", "b"):
         picture(tmp_path / "VOC2012" / "JPEGImages" / f"{name}.jpg")

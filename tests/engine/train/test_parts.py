@@ -116,6 +116,20 @@ def test_rates_of_backbone_and_decay_of_vectors() -> None:
     assert {g["lr_ratio"] for g in scratch.param_groups} == {1.0}
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("net.encoder.layer1.0.weight", True),
+        ("backbone.backbone.body.conv1.weight", True),
+        ("backbone.neck.mix.weight", False),  # a detector's neck starts from random weights
+        ("backbone.fpn.inner_blocks.0.0.weight", False),
+        ("head.kernel.weight", False),
+    ],
+)
+def test_a_neck_is_no_backbone_though_it_lies_in_one(name: str, expected: bool) -> None:
+    assert is_backbone(name) is expected
+
+
 def test_the_average_by_hand() -> None:
     layer = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(layer.weight)
