@@ -36,6 +36,15 @@ class Note:
     text: str
 
 
+def with_engine_note(notes: Sequence[Note], engine_ok: bool) -> Tuple[List[Note], bool]:
+    """Return the notes, that on a missing engine first, and whether all is ready."""
+    found = list(notes)
+    if not engine_ok:
+        text = tr("The engine is not set up yet: see the Engine tab.")
+        found.insert(0, Note(PROBLEM, text))
+    return found, all(note.level != PROBLEM for note in found)
+
+
 @dataclass(frozen=True)
 class Workload:
     """How much a run has to do.

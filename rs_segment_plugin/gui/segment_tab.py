@@ -16,7 +16,7 @@ from ..layers.labels_copy import is_result
 from ..messages import tr
 from .algorithm_run import CANCELLED, DONE, AlgorithmRun, Outcome, command_text
 from .notices import Notices, sentences
-from .preflight import OK, PROBLEM, WARNING, Note
+from .preflight import OK, PROBLEM, WARNING, with_engine_note
 from .rates import duration_text
 from .result_box import ResultBox
 from .run_panel import RunPanel
@@ -88,11 +88,8 @@ class SegmentTab(QWidget):
 
     def check(self) -> None:
         """Look at the inputs and the engine, show the preflight, switch Run on or off."""
-        notes = self.page.notes()
-        if not self._environment.status().ok:
-            text = tr("The engine is not set up yet: see the Engine tab.")
-            notes = [Note(PROBLEM, text), *notes]
-        self.panel.show_notes(notes, ready=all(note.level != PROBLEM for note in notes))
+        notes, ready = with_engine_note(self.page.notes(), self._environment.status().ok)
+        self.panel.show_notes(notes, ready=ready)
 
     def start(self) -> None:
         """Start a run with the inputs as they are."""

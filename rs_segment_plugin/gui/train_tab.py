@@ -15,7 +15,7 @@ from ..algorithms.parameters import REPORT
 from ..messages import tr
 from .algorithm_run import CANCELLED, DONE, Outcome, command_text
 from .notices import Notices, sentences
-from .preflight import OK, PROBLEM, Note
+from .preflight import OK, PROBLEM, with_engine_note
 from .rates import duration_text
 from .shortcuts import make_shortcut
 from .train_monitor import TrainMonitor
@@ -86,11 +86,8 @@ class TrainTab(QWidget):
         """Look at the inputs and the engine, show what is missing, switch Train on or off."""
         if self.stack.currentWidget() is not self.page:
             return
-        notes = self.page.notes()
-        if not self._environment.status().ok:
-            text = tr("The engine is not set up yet: see the Engine tab.")
-            notes = [Note(PROBLEM, text), *notes]
-        self.panel.show_notes(notes, ready=all(note.level != PROBLEM for note in notes))
+        notes, ready = with_engine_note(self.page.notes(), self._environment.status().ok)
+        self.panel.show_notes(notes, ready=ready)
 
     def start(self) -> None:
         """Start a training with the inputs as they are."""
