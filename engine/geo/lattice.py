@@ -39,7 +39,7 @@ def lattice_points(exact: Callable[[FloatArray], FloatArray], xy: FloatArray) ->
     """
     if len(xy) < MIN_COORDINATES:
         return None
-    low, high = np.array([(column.min(), column.max()) for column in xy.T]).T
+    low, high = (np.array([end(column) for column in xy.T]) for end in (np.min, np.max))
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         return None
     cells = _cells(exact, low, high)
@@ -52,7 +52,8 @@ def lattice_points(exact: Callable[[FloatArray], FloatArray], xy: FloatArray) ->
         return None
     points = np.empty((len(xy), 3))
     spans = np.where(high > low, high - low, 1.0)
-    interpolate_points(np.ascontiguousarray(nodes), xy, (low, cells / spans), points)
+    nodes, xy = np.ascontiguousarray(nodes), np.ascontiguousarray(xy)
+    interpolate_points(nodes, xy, (low, cells / spans), points)
     return points
 
 

@@ -21,6 +21,8 @@ RUN_PX = 128
 """Pixels that are worked on together."""
 LINE_GAP = 16
 """Numbers between lines: lines a power of two apart would push each other out of the cache."""
+_CACHE_WAY = 1024
+"""Numbers from one place of the first cache to the next that shares its set."""
 DECIDED = np.float32(-1)
 """Mark in the sums of weights of a pixel whose label stands already."""
 
@@ -42,8 +44,8 @@ class Strip(NamedTuple):
     """Rows that are being merged.
 
     Attributes:
-        sums: Weighted sums of scores ``[h, K, w]``; without meaning where ``total`` is not
-            positive.
+        sums: Weighted sums of scores ``[h, K, w]`` or wider, see :func:`line_length`; without
+            meaning where ``total`` is not positive.
         total: Sums of weights ``[h, w]``: 0 where no tile lies, ``DECIDED`` where the label
             stands.
         labels: ``[h, w]``, of the decided pixels.
@@ -85,6 +87,13 @@ class Place(NamedTuple):
     alone_bottom: int
     alone_left: int
     alone_right: int
+
+
+def line_length(width_px: int) -> int:
+    """Return the length of a line of sums for so many pixels, away from a power of two."""
+    beyond = width_px % _CACHE_WAY
+    near = min(beyond, _CACHE_WAY - beyond) < LINE_GAP
+    return width_px + RUN_PX if near else width_px
 
 
 def new_scratch(classes: int) -> Scratch:
@@ -282,10 +291,15 @@ def choose_labels(strip: Strip, rule: Rule, labels: Bytes, scores: Bytes, scratc
         for start in range(0, width, RUN_PX):
             stop = min(start + RUN_PX, width)
             total = strip.total[r, start:stop]
-            summed = as_index(0)
+            summed = decided = as_index(0)
             for c in range(len(total)):
                 summed += total[c] > 0
+                decided += total[c] == DECIDED
             chosen, quality = labels[r, start:stop], scores[r, start:stop]
+            if decided == len(total):
+                chosen[:] = strip.labels[r, start:stop]
+                quality[:] = strip.scores[r, start:stop]
+                continue
             if summed > 0:
                 _take_sums(strip.sums[r, :, start:stop], total, scratch)
                 _decide(rule, chosen, quality, scratch)

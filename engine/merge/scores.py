@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from ..geo.jit import as_index
 from ..geo.windows import Window
-from .blend import Place, Rule, Scratch, Strip, add_tile, choose_labels, new_scratch
+from .blend import (
+    Place,
+    Rule,
+    Scratch,
+    Strip,
+    add_tile,
+    choose_labels,
+    line_length,
+    new_scratch,
+)
 
 Span = tuple[int, int]
 
@@ -113,7 +122,7 @@ class ScoreAccumulator:
         self._rule = (rule or LabelRule()).for_classes(classes)
         self._scratch = new_scratch(classes)
         self._strip = Strip(
-            sums=np.empty((height_px, classes, width), np.float32),
+            sums=np.empty((height_px, classes, line_length(width)), np.float32),
             total=np.zeros((height_px, width), np.float32),
             labels=np.empty((height_px, width), np.uint8),
             scores=np.empty((height_px, width), np.uint8),
@@ -163,7 +172,8 @@ class ScoreAccumulator:
         """
         height = row_stop - self.row_off
         total = self._strip.total[:height].copy()
-        sums = np.where((total > 0)[:, None], self._strip.sums[:height], np.float32(0))
+        sums = self._strip.sums[:height, :, : total.shape[1]]
+        sums = np.where((total > 0)[:, None], sums, np.float32(0))
         self._drop(height)
         return np.ascontiguousarray(np.moveaxis(sums, 1, 2)), total
 
@@ -185,6 +195,6 @@ class ScoreAccumulator:
         """Move the rows below the first ones to the top and clear the rest."""
         keep = self._strip.total.shape[0] - height
         for array in self._strip:
-            array[:keep] = array[height:].copy()
+            array[:keep] = array[height:]
         self._strip.total[keep:] = 0
         self.row_off += height

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.geo.windows import Window, iter_windows, window_starts
+from engine.merge.blend import line_length
 from engine.merge.scores import LabelRule, ScoreAccumulator, blend_weights
 
 
@@ -195,3 +196,22 @@ def test_pixels_decided_at_once_are_as_those_that_were_summed(
     assert same.mean() > 0.99  # a score may lie on the threshold but for the last bit
     difference = quality.astype(int) - early_quality.astype(int)
     assert np.abs(difference[same]).max(initial=0) <= 1
+
+
+@pytest.mark.parametrize("width", [1023, 1024, 1030, 2048, 1500])
+def test_lines_keep_away_from_powers_of_two(width: int) -> None:
+    length = line_length(width)
+    beyond = length % 1024
+    assert width <= length <= width + 128
+    assert min(beyond, 1024 - beyond) >= 16
+
+
+def test_a_strip_of_1024_columns_gives_what_a_narrow_one_gives() -> None:
+    scores = np.random.default_rng(4).random((5, 1024, 3), np.float32)
+    wide = ScoreAccumulator(3, 1024, (5, 1024), 0)
+    wide.add(Window(0, 0, 5, 1024), scores)
+    sums, total = wide.take(3)
+    assert np.array_equal(sums, scores[:3]) and (total == 1).all()
+    labels, quality = wide.flush(5)
+    assert np.array_equal(labels, scores[3:].argmax(axis=2))
+    assert np.array_equal(quality, np.rint(254 * scores[3:].max(axis=2)))

@@ -14,15 +14,13 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from engine.jobs import SegmentJob
-from engine.merge.scores_warm import warm_up_scores
+from engine.pipelines.doctor import _compile_kernels
 from engine.pipelines.segment import run_segment
-from engine.vectorize.warm import warm_up
 from tests.factories_models import write_identity_model
 
 folder, cache = Path(sys.argv[1]), Path(sys.argv[2])
 kernels = lambda: {path.name for path in cache.rglob("*.nbc")}
-warm_up()
-warm_up_scores()
+_compile_kernels()
 before = kernels()
 run_segment(
     SegmentJob(
