@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,6 +47,9 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+# GDAL would print each failed statement of a full disk; what matters of it becomes an exception.
+pyogrio.set_gdal_config_options({"CPL_LOG": os.environ.get("CPL_LOG", os.devnull)})
 
 _POLYGON_LAYER_WORDS = ("Polygon", "Surface", "TIN", "Collection", "Unknown")
 _GPKG_VERSION = "1.2"  # read without a warning by the GDAL of QGIS 3.22

@@ -130,9 +130,10 @@ def _predict_beside(run: SegmentRun, partials: dict[Path, Path]) -> tuple[TileCo
             run.report(Progress("vectorize", rows, rows, "rows"))
             return tiles, counts
         except BaseException:
+            failed = writing.exception() if writing.done() else None  # before it is ended, too
             run.folder.end()
-            if writing.done():
-                writing.result()
+            if failed is not None:
+                raise failed from None
             raise
 
 

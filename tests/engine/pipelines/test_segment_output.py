@@ -17,8 +17,10 @@ from rasterio.transform import Affine
 from engine.errors import DiskError, JobCancelled, ModelError
 from engine.geo.raster import RasterWriter
 from engine.jobs import SegmentJob
+from engine.pipelines.run_folder import RunFolder
 from engine.pipelines.segment import run_segment
 from engine.predict.semantic import SemanticPredictor
+from engine.predict.strips import PanelStrip
 from engine.protocol import Event, Progress
 from tests.factories_models import write_identity_model
 
@@ -168,6 +170,24 @@ def test_an_error_of_the_network_ends_the_writing(
         run_segment(replace(job, batch=1), lambda event: None, lambda: False)
     assert left_behind(tmp_path) == []
     assert threading.active_count() == threads
+
+
+def test_an_error_of_saving_is_not_taken_for_a_cancel(
+    job: SegmentJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = RunFolder.end
+
+    def end_and_wait(folder: RunFolder) -> None:
+        end(folder)
+        time.sleep(0.3)  # the writing thread, which waits for a strip, is cancelled meanwhile
+
+    def fail(folder: RunFolder, strip: PanelStrip) -> None:
+        raise DiskError(f"cannot write {folder.path}: no space", "free some space")
+
+    monkeypatch.setattr(RunFolder, "end", end_and_wait)
+    monkeypatch.setattr(RunFolder, "save", fail)
+    with pytest.raises(DiskError, match="no space"):
+        run_segment(job, lambda event: None, lambda: False)
 
 
 def test_stages_are_reported_one_after_the_other(job: SegmentJob) -> None:
