@@ -134,8 +134,8 @@ class ForegroundAwareLoss(nn.Module):
         """
         with torch.no_grad():
             # 1 - exp(-l) without loss of small values; torch's expm1 takes eight times as long.
-            half = torch.tanh(0.5 * losses)
-            weights = (2 * half).div_(half + 1).clamp_(0.0, 1.0).pow_(self.gamma)
+            half = (0.5 * losses).tanh_()
+            weights = half.div_(half + 1).mul_(2).clamp_(0.0, 1.0).pow_(self.gamma)
             kept = self.factor()
             raised = 1 - kept
             if self.normalised:
