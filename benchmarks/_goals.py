@@ -314,9 +314,9 @@ GOALS = (
         rf"\| foreground-aware loss / cross-entropy \| {N}",
         1.3,
         why=(
-            "By the clock on two threads this varies from run to run, 1.2 to 1.4; on one thread, by "
-            "processor time, as in docs/networks, it is 1.0 to 1.2. Fewer temporaries since then: "
-            "at 512 pixels 1.11 on two threads."
+            "By the clock on two threads this varies from run to run, 1.2 to 1.4; on one thread, "
+            "by processor time, as in docs/networks, it is 1.0 to 1.2. Fewer temporaries since "
+            "then: at 512 pixels 1.11 on two threads."
         ),
     ),
     Goal(
